@@ -1,0 +1,100 @@
+//! The root of a data directory: who it belongs to, and that only one process uses it.
+
+use crate::error::OpenError;
+use crate::small_file;
+use seedlog_runtime::disk::{Disk, Lock};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const MAGIC: [u8; 8] = *b"SLIDENT1";
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub cluster_id: u128,
+    /// Given once; a wiped directory comes back as a new one.
+    pub node_id: u64,
+}
+
+/// A data directory in use by this process, until dropped.
+///
+/// ```text
+/// lock        held while in use
+/// identity    | format u32 | cluster id u128 | node id u64 |
+/// groups/0/   the log of Raft group 0, and its vote
+/// ```
+pub struct DataDir {
+    root: PathBuf,
+    identity: Identity,
+    _lock: Box<dyn Lock>,
+}
+
+impl DataDir {
+    /// Opens `root`, or makes it a data directory with the identity that `fresh` gives.
+    ///
+    /// # Errors
+    /// In use by another process, of a newer format, damaged, or not to be read or written: each names
+    /// the path, and nothing has been changed.
+    pub fn open(disk: &Arc<dyn Disk>, root: &Path, fresh: impl FnOnce() -> Identity) -> Result<DataDir, OpenError> {
+        let io = |what| move |error| OpenError::Io { what, path: root.to_owned(), error };
+        disk.create_dir_all(root).map_err(io("create the data directory"))?;
+        let lock = match disk.lock(&root.join("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(OpenError::Locked { path: root.to_owned() });
+            }
+            lock => lock.map_err(io("lock the data directory"))?,
+        };
+        let identity = match DataDir::read_identity(&**disk, root)? {
+            Some(identity) => identity,
+            None => DataDir::found(&**disk, root, fresh())?,
+        };
+        Ok(DataDir { root: root.to_owned(), identity, _lock: lock })
+    }
+
+    /// The identity kept in `root`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`OpenError::NewerFormat`], or a damaged or unreadable file.
+    pub fn read_identity(disk: &dyn Disk, root: &Path) -> Result<Option<Identity>, OpenError> {
+        let path = root.join("identity");
+        let Some(body) = small_file::read(disk, &path, MAGIC)? else { return Ok(None) };
+        let damaged = || OpenError::DamagedFile { path: path.clone(), what: "it does not decode" };
+        let (format, rest) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let found = u32::from_le_bytes(*format);
+        if found > FORMAT {
+            return Err(OpenError::NewerFormat { path: root.to_owned(), found, known: FORMAT });
+        }
+        let (cluster, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
+        let node: [u8; 8] = rest.try_into().map_err(|_| damaged())?;
+        Ok(Some(Identity { cluster_id: u128::from_le_bytes(*cluster), node_id: u64::from_le_bytes(node) }))
+    }
+
+    fn found(disk: &dyn Disk, root: &Path, identity: Identity) -> Result<Identity, OpenError> {
+        let groups = root.join("groups");
+        if disk.exists(&groups).map_err(|error| OpenError::Io { what: "look for", path: groups.clone(), error })? {
+            // A log whose identity was lost: going on under a new one would forget its votes and acks.
+            return Err(OpenError::NoIdentity { path: root.to_owned(), missing: "identity file" });
+        }
+        let path = root.join("identity");
+        let mut body = FORMAT.to_le_bytes().to_vec();
+        body.extend_from_slice(&identity.cluster_id.to_le_bytes());
+        body.extend_from_slice(&identity.node_id.to_le_bytes());
+        small_file::replace(disk, &path, MAGIC, &body)
+            .map_err(|error| OpenError::Io { what: "write", path, error })?;
+        Ok(identity)
+    }
+
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub fn group_dir(&self) -> PathBuf {
+        DataDir::group_dir_of(&self.root)
+    }
+
+    /// Where the log of a data directory is, whoever uses it.
+    pub fn group_dir_of(root: &Path) -> PathBuf {
+        root.join("groups").join("0")
+    }
+}

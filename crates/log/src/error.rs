@@ -1,0 +1,88 @@
+use crate::entry::{BadPayload, EntryId};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Synced bytes that are not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    pub file: PathBuf,
+    /// Bytes from the start of the file.
+    pub position: u64,
+    pub what: &'static str,
+    /// The first entry that cannot be shown.
+    pub first_index: u64,
+    /// The first sound entry after it, if there is one.
+    pub next_index: Option<u64>,
+    /// The record offsets concerned start here, at or after.
+    pub first_offset: u64,
+    /// And end before this one, where the next sound batch or segment tells.
+    pub next_offset: Option<u64>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {} of {}: ", self.what, self.position, self.file.display())?;
+        match self.next_index {
+            Some(next) => write!(f, "entries {}..{next}", self.first_index)?,
+            None => write!(f, "entries {} and after", self.first_index)?,
+        }
+        match self.next_offset {
+            Some(next) => write!(f, ", record offsets {}..{next}", self.first_offset),
+            None => write!(f, ", record offsets {} and after", self.first_offset),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{what} {}: {error}", path.display())]
+    Io { what: &'static str, path: PathBuf, error: io::Error },
+    /// Nothing has been changed on the disk.
+    #[error(
+        "damaged log: {0}; nothing was changed: restore the file from a copy, or let a node with the same data \
+         repair it (`seedlog verify DIR` lists all damage)"
+    )]
+    Damaged(Damage),
+    #[error("{} is in use by another process", path.display())]
+    Locked { path: PathBuf },
+    #[error(
+        "{} has data format {found}, this program reads up to {known}: use a newer seedlog",
+        path.display()
+    )]
+    NewerFormat { path: PathBuf, found: u32, known: u32 },
+    #[error("damaged file {}: {what}; restore it from a copy", path.display())]
+    DamagedFile { path: PathBuf, what: &'static str },
+    #[error("{} holds log files but no {}: not opened, nothing was changed", path.display(), missing)]
+    NoIdentity { path: PathBuf, missing: &'static str },
+}
+
+/// The log takes no more writes once it has returned one of these, and repeats it: a failed sync may
+/// have lost what it should have made durable, and is never retried.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    #[error("{what} {}: {error}", path.display())]
+    Io { what: &'static str, path: PathBuf, error: std::sync::Arc<io::Error> },
+    #[error("entry {found} does not follow entry {}", last.map_or("(none)".into(), |l| l.to_string()))]
+    Gap { last: Option<EntryId>, found: EntryId },
+    #[error("entry {id}: {error}")]
+    Payload { id: EntryId, error: BadPayload },
+    #[error("entry {id} has a payload of {bytes} bytes, over the limit of {max}")]
+    TooLarge { id: EntryId, bytes: usize, max: usize },
+    #[error("entries from {index} on cannot be truncated: the log starts at {first_index}")]
+    Purged { index: u64, first_index: u64 },
+    #[error("read back while writing: {0}")]
+    Read(#[from] ReadError),
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    #[error("damaged log: {0}")]
+    Damaged(Damage),
+    #[error("read {} at byte {position}: {error}", path.display())]
+    Io { path: PathBuf, position: u64, error: std::sync::Arc<io::Error> },
+    #[error("entry {index} is before the log's first, {first_index}")]
+    Purged { index: u64, first_index: u64 },
+    #[error("record {offset} is before the first one kept, {first_offset}")]
+    Trimmed { offset: u64, first_offset: u64 },
+}
