@@ -7,9 +7,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+mod error;
 mod real;
 pub mod sim;
 
+pub use error::DiskError;
 pub use real::RealDisk;
 pub use sim::SimDisk;
 
@@ -28,14 +30,16 @@ pub enum OpenMode {
 /// A directory tree. Paths are absolute; names are UTF-8.
 pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
-    /// Replaces `to` if it exists. Atomic, not durable until `sync_dir` of the parent(s).
+    /// Moves a file to another name in the same directory (`CrossesDevices` otherwise) and replaces
+    /// what has that name. Atomic, not durable until `sync_dir`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Not durable until `sync_dir`.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Names of the files and directories directly in `dir`, sorted. `NotFound` if it is not there.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Creates the directory and its missing parents, durably (each parent is synced).
+    /// Creates the directory and its missing parents, durably (each parent is synced, also that of
+    /// a directory found: who created it may have died before the sync).
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Makes creates, renames and removes in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
