@@ -69,11 +69,8 @@ impl Checkpoint {
             _ => Err(bad()),
         };
         let (last, membership_id) = (id()?, id()?);
-        let state = State {
-            next_offset: rest.get_u64_le(),
-            first_offset: rest.get_u64_le(),
-            time_ms: rest.get_u64_le(),
-        };
+        let state =
+            State { next_offset: rest.get_u64_le(), first_offset: rest.get_u64_le(), time_ms: rest.get_u64_le() };
         if rest.get_u32_le() as usize != rest.len() {
             return Err(bad());
         }

@@ -80,8 +80,7 @@ impl DataDir {
         let mut body = FORMAT.to_le_bytes().to_vec();
         body.extend_from_slice(&identity.cluster_id.to_le_bytes());
         body.extend_from_slice(&identity.node_id.to_le_bytes());
-        small_file::replace(disk, &path, MAGIC, &body)
-            .map_err(|error| OpenError::Io { what: "write", path, error })?;
+        small_file::replace(disk, &path, MAGIC, &body).map_err(|error| OpenError::Io { what: "write", path, error })?;
         Ok(identity)
     }
 

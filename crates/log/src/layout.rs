@@ -115,8 +115,7 @@ impl BatchHeader {
 
     pub fn decode(bytes: &[u8], salt: u64, position: u64) -> Option<BatchHeader> {
         let bytes = bytes.get(..BATCH_HEADER_BYTES)?;
-        let sound =
-            u32_at(bytes, 0) == BATCH_MAGIC && crc_in_place(&bytes[..36], salt, position) == u32_at(bytes, 36);
+        let sound = u32_at(bytes, 0) == BATCH_MAGIC && crc_in_place(&bytes[..36], salt, position) == u32_at(bytes, 36);
         sound.then(|| BatchHeader {
             length: u32_at(bytes, 4),
             number: u64_at(bytes, 8),

@@ -148,7 +148,7 @@ impl Survey {
         let first_scanned = self.first_to_scan(disk, dir, bytes_max)?;
         let mut segments: Vec<Known> = Vec::new();
         let mut before = self.segments[0].state.clone();
-        let mut committed = None;
+        let (mut committed, mut tail_bytes) = (None, Bytes::new());
         for (at, found) in self.segments.iter().enumerate() {
             let first_index = found.header.first_index;
             let store = path(dir, first_index, "store");
@@ -174,7 +174,8 @@ impl Survey {
                 }
                 committed = committed.max(scan.committed);
                 before = Some(scan.after.clone());
-                Some((bytes, scan))
+                tail_bytes = bytes;
+                Some(scan)
             } else {
                 None
             };
@@ -189,7 +190,7 @@ impl Survey {
         // What was purged had been committed.
         committed = committed.max(segments[0].before.last.map(|last| last.index));
         let last = segments.last().expect("a log has a segment");
-        let (_, tail) = last.scanned.as_ref().expect("the last segment is always scanned");
+        let tail = last.scanned.as_ref().expect("the last segment is always scanned");
         let store = path(dir, last.header.first_index, "store");
         let torn = tail.bad.as_ref().map(|bad| Torn { file: store.clone(), position: tail.end, what: bad.what });
         if committed >= Some(tail.after.next_index()) {
@@ -203,7 +204,7 @@ impl Survey {
                 next_offset: None,
             }));
         }
-        Ok(Checked { segments, committed, torn })
+        Ok(Checked { segments, tail_bytes, committed, torn })
     }
 
     /// The oldest segment that is read whole.
@@ -230,19 +231,27 @@ pub(crate) struct Known {
     state_missing: bool,
     pub before: Checkpoint,
     entries_if_closed: Option<u32>,
-    /// Its bytes and what they say; `None` if it was not read.
-    pub scanned: Option<(Bytes, Scan)>,
+    /// What its bytes say; `None` if they were not read.
+    pub scanned: Option<Scan>,
 }
 
 pub(crate) struct Checked {
     pub segments: Vec<Known>,
+    /// The last store, whole.
+    tail_bytes: Bytes,
     pub committed: Option<u64>,
     pub torn: Option<Torn>,
 }
 
 impl Checked {
     /// Brings the files to where the log can be written to, durably.
-    fn mend(self, disk: Arc<dyn Disk>, dir: &Path, config: Config, leftovers: Vec<PathBuf>) -> Result<Opened, OpenError> {
+    fn mend(
+        self,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        config: Config,
+        leftovers: Vec<PathBuf>,
+    ) -> Result<Opened, OpenError> {
         let at = |what, path: &Path| {
             let path = path.to_owned();
             move |error| OpenError::Io { what, path, error }
@@ -258,26 +267,30 @@ impl Checked {
             let first_index = known.header.first_index;
             if known.state_missing {
                 let state = path(dir, first_index, "state");
-                small_file::replace(&*disk, &state, STATE_MAGIC, &known.before.encode()).map_err(at("write", &state))?;
+                small_file::replace(&*disk, &state, STATE_MAGIC, &known.before.encode())
+                    .map_err(at("write", &state))?;
             }
             let rows = known.entries_if_closed.unwrap_or_else(|| {
-                config.index_rows_max.max(known.scanned.as_ref().map_or(0, |(_, scan)| scan.rows.len() as u32))
+                config.index_rows_max.max(known.scanned.as_ref().map_or(0, |scan| scan.rows.len() as u32))
             });
             let index_path = path(dir, first_index, "index");
             let segment = Segment::assemble(&*disk, dir, known.header, known.before.clone(), rows)
                 .map_err(at("open the segment of", &index_path))?;
-            if let Some((_, scan)) = &known.scanned {
+            if let Some(scan) = &known.scanned {
                 segment.correct_rows(&scan.rows);
             }
-            segment.publish(known.entries_if_closed.unwrap_or_else(|| {
-                known.scanned.as_ref().map_or(0, |(_, scan)| scan.rows.len() as u32)
-            }));
+            segment.publish(
+                known
+                    .entries_if_closed
+                    .unwrap_or_else(|| known.scanned.as_ref().map_or(0, |scan| scan.rows.len() as u32)),
+            );
             shared.change(|segments| segments.push(Arc::new(segment)));
         }
         let active = shared.list().last().expect("a log has a segment").clone();
         let last_known = self.segments.last().expect("a log has a segment");
-        let (bytes, tail) = last_known.scanned.as_ref().expect("the last segment is always scanned");
-        rewrite_last_batch(&active, bytes, tail).map_err(at("write the last batch again in", &active.store_path))?;
+        let tail = last_known.scanned.as_ref().expect("the last segment is always scanned");
+        rewrite_last_batch(&active, &self.tail_bytes, tail)
+            .map_err(at("write the last batch again in", &active.store_path))?;
         disk.sync_dir(dir).map_err(at("sync", dir))?;
 
         let reader = Reader { shared: shared.clone() };
@@ -299,7 +312,7 @@ impl Checked {
         };
         let next_batch = segments
             .iter()
-            .filter_map(|known| known.scanned.as_ref()?.1.last_batch.map(|(_, number)| number))
+            .filter_map(|known| known.scanned.as_ref()?.last_batch.map(|(_, number)| number))
             .max()
             .map_or(1, |number| number + 1);
         let writer = Writer {
@@ -358,8 +371,7 @@ fn length(disk: &dyn Disk, path: &Path) -> Result<u64, OpenError> {
 
 pub(crate) fn read_store(disk: &dyn Disk, path: &Path) -> Result<Bytes, OpenError> {
     let io = |what, error| OpenError::Io { what, path: path.to_owned(), error };
-    let file =
-        disk.open(path, seedlog_runtime::disk::OpenMode::Read).map_err(|error| io("open", error))?;
+    let file = disk.open(path, seedlog_runtime::disk::OpenMode::Read).map_err(|error| io("open", error))?;
     read_whole(&*file).map_err(|unreadable| {
         let error = unreadable.error;
         io("read", io::Error::new(error.kind(), format!("near byte {}: {error}", unreadable.position)))

@@ -1,7 +1,6 @@
 //! Reads a store from its first byte to the first bad one, checking everything on the way.
 
 use crate::checkpoint::Checkpoint;
-use crate::entry::EntryId;
 use crate::index::Row;
 use crate::layout::{BATCH_HEADER_BYTES, BatchHeader, Frame, STORE_HEADER_BYTES};
 use bytes::{Bytes, BytesMut};
@@ -61,8 +60,14 @@ pub(crate) fn read_whole(file: &dyn File) -> Result<Bytes, Unreadable> {
 
 /// Scans the `bytes` of a whole store. `entries_max` stops it early, for a fold up to a point.
 pub(crate) fn scan(bytes: &Bytes, salt: u64, before: &Checkpoint, entries_max: Option<u64>) -> Scan {
-    let mut scan =
-        Scan { rows: Vec::new(), after: before.clone(), end: STORE_HEADER_BYTES, last_batch: None, committed: None, bad: None };
+    let mut scan = Scan {
+        rows: Vec::new(),
+        after: before.clone(),
+        end: STORE_HEADER_BYTES,
+        last_batch: None,
+        committed: None,
+        bad: None,
+    };
     loop {
         let position = scan.end;
         let Some(batch) = batch_header(bytes, salt, position, scan.number(), scan.after.next_index()) else {
@@ -95,10 +100,6 @@ impl Scan {
         self.last_batch.map_or(0, |(_, number)| number)
     }
 
-    pub fn last(&self) -> Option<EntryId> {
-        self.after.last
-    }
-
     /// Takes in the frame at `end`, or says what is wrong with it.
     fn frame(&mut self, bytes: &Bytes, salt: u64, batch: u64) -> Result<(), &'static str> {
         let at = (self.end as usize).min(bytes.len());
@@ -112,7 +113,9 @@ impl Scan {
         let mut after = self.after.clone();
         let outcome = after.apply(&frame.into_entry()).map_err(|_| "an entry does not decode")?;
         // The stamps were made by the same fold when the entry was appended.
-        if header.first_offset != next_offset || header.count != outcome.count() || header.time_ms != after.state.time_ms
+        if header.first_offset != next_offset
+            || header.count != outcome.count()
+            || header.time_ms != after.state.time_ms
         {
             return Err("a frame's stamps are not what the fold gives");
         }

@@ -19,8 +19,13 @@ pub struct State {
 pub enum Outcome {
     /// Blank or membership.
     Nothing,
-    Appended { first_offset: u64, count: u32 },
-    Trimmed { first_offset: u64 },
+    Appended {
+        first_offset: u64,
+        count: u32,
+    },
+    Trimmed {
+        first_offset: u64,
+    },
 }
 
 impl Outcome {

@@ -75,7 +75,8 @@ impl Writer {
         segment.file.set_len(scan.end).map_err(io_at("truncate", &segment.store_path))?;
         segment.file.sync_data().map_err(io_at("sync", &segment.store_path))?;
         let rows = self.config.index_rows_max.max(entries as u32 + 1);
-        let reopened = if segment.index.rows() < rows { Some(self.with_rows(segment, rows, &scan.rows)?) } else { None };
+        let reopened =
+            if segment.index.rows() < rows { Some(self.with_rows(segment, rows, &scan.rows)?) } else { None };
         let active = reopened.unwrap_or_else(|| segment.clone());
         active.publish(entries as u32);
         self.shared.change(|segments| {

@@ -1,0 +1,73 @@
+//! The checks, one file each, each with canaries: histories that it must refuse.
+
+mod acked_survives;
+mod in_order;
+mod one_truth;
+mod recovery;
+
+use crate::history::{History, Violation};
+
+type Check = fn(&History) -> Result<(), Violation>;
+
+pub const ALL: [(&str, Check); 5] = [
+    ("acked survives", acked_survives::check),
+    ("one truth", one_truth::check),
+    ("in order", in_order::check),
+    ("recovery", recovery::check),
+    ("liveness", liveness),
+];
+
+/// Runs all checks; what the world itself complained of comes first, since it happened first.
+pub fn check(history: &History) -> Vec<Violation> {
+    ALL.iter().filter_map(|(_, check)| check(history).err()).collect()
+}
+
+/// After heal the node must serve within bounded time, and finish what the last clients ask.
+fn liveness(history: &History) -> Result<(), Violation> {
+    complaint(history, "liveness")
+}
+
+/// What the world noticed by itself for a check.
+fn complaint(history: &History, check: &'static str) -> Result<(), Violation> {
+    match history.complaints.iter().find(|complaint| complaint.check == check) {
+        Some(complaint) => Err(Violation { check, what: complaint.what.clone(), at_ns: Some(complaint.at_ns) }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use crate::history::{History, Outcome, Produce, Seen};
+
+    /// `acked` has (first offset, values); `last` is the log after heal.
+    pub fn history(acked: &[(u64, &[&str])], unknown: &[&str], last: &[&str]) -> History {
+        let produce = |outcome, values: &[&str]| Produce {
+            client: 0,
+            values: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
+            called_ns: 0,
+            outcome,
+        };
+        let mut history = History::default();
+        for (first_offset, values) in acked {
+            history.produces.push(produce(Outcome::Acked { first_offset: *first_offset, at_ns: 1 }, values));
+        }
+        for value in unknown {
+            history.produces.push(produce(Outcome::Unknown, &[value]));
+        }
+        history.last = last.iter().enumerate().map(|(offset, value)| seen(offset as u64, value)).collect();
+        history.last_range = (0, last.len() as u64);
+        history
+    }
+
+    pub fn seen(offset: u64, value: &str) -> Seen {
+        Seen { client: 9, offset, value: value.as_bytes().to_vec(), append_time_ms: 0, at_ns: 2 }
+    }
+
+    #[test]
+    fn canary_a_node_that_never_serves_again_is_reported() {
+        let mut history = history(&[], &[], &[]);
+        let complaint = crate::history::Complaint { check: "liveness", what: "no leader".into(), at_ns: 5 };
+        history.complaints.push(complaint);
+        assert_eq!(super::check(&history)[0].check, "liveness");
+    }
+}

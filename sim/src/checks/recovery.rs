@@ -1,0 +1,51 @@
+//! A restart never serves less than was acked, and never more than was tried; and no restart is
+//! refused unless synced bytes were damaged (which no fault of these plans does).
+
+use super::complaint;
+use crate::history::{History, Violation};
+
+pub fn check(history: &History) -> Result<(), Violation> {
+    complaint(history, "recovery")?;
+    for restart in &history.restarts {
+        let what = if restart.next_offset < restart.acked_next_offset {
+            format!("serves up to offset {}, but {} was acked", restart.next_offset, restart.acked_next_offset)
+        } else if restart.next_offset > restart.tried_records {
+            format!("serves up to offset {}, but only {} records were tried", restart.next_offset, restart.tried_records)
+        } else if restart.first_offset > history.trimmed_to {
+            format!("serves from offset {} on, but only {} was trimmed", restart.first_offset, history.trimmed_to)
+        } else {
+            continue;
+        };
+        return Err(Violation { check: "recovery", what: format!("a restart {what}"), at_ns: Some(restart.at_ns) });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::history::{Complaint, History, Restarted};
+
+    fn restart(first_offset: u64, next_offset: u64) -> History {
+        let restarted = Restarted { at_ns: 1, first_offset, next_offset, acked_next_offset: 5, tried_records: 7 };
+        History { restarts: vec![restarted], ..History::default() }
+    }
+
+    #[test]
+    fn a_restart_between_acked_and_tried_passes() {
+        assert!((5..=7).all(|next| check(&restart(0, next)).is_ok()));
+    }
+
+    #[test]
+    fn canaries_less_than_acked_more_than_tried_and_a_start_that_moved() {
+        assert!(check(&restart(0, 4)).is_err());
+        assert!(check(&restart(0, 8)).is_err());
+        assert!(check(&restart(1, 6)).is_err());
+    }
+
+    #[test]
+    fn canary_a_start_that_was_refused() {
+        let complaint = Complaint { check: "recovery", what: "damaged log".into(), at_ns: 1 };
+        assert!(check(&History { complaints: vec![complaint], ..History::default() }).is_err());
+    }
+}

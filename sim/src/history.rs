@@ -1,0 +1,108 @@
+//! What the clients saw: the only thing the checks believe.
+
+use std::collections::BTreeMap;
+
+/// One produce call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Produce {
+    pub client: u32,
+    /// Values of the records, each unique in the run.
+    pub values: Vec<Vec<u8>>,
+    pub called_ns: u64,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// No answer yet, or none that tells: the records may be there or not.
+    Unknown,
+    Acked { first_offset: u64, at_ns: u64 },
+    /// The answer says that nothing was appended.
+    Refused,
+}
+
+/// A record as a client read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub client: u32,
+    pub offset: u64,
+    pub value: Vec<u8>,
+    pub append_time_ms: i64,
+    pub at_ns: u64,
+}
+
+/// A node that serves again after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restarted {
+    pub at_ns: u64,
+    pub first_offset: u64,
+    pub next_offset: u64,
+    /// What had been acked, and what had been tried at all, when it served.
+    pub acked_next_offset: u64,
+    pub tried_records: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    pub produces: Vec<Produce>,
+    /// Reads under trouble, in the order of each client.
+    pub seen: Vec<Seen>,
+    /// A client's stream began anew at this many of its reads, from that offset.
+    pub restarts: Vec<Restarted>,
+    /// The highest trim point ever asked for.
+    pub trimmed_to: u64,
+    /// After heal: everything, read once from the first offset on.
+    pub last: Vec<Seen>,
+    pub last_range: (u64, u64),
+    /// What refused to happen although it must: a start, convergence after heal.
+    pub complaints: Vec<Complaint>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    pub check: &'static str,
+    pub what: String,
+    pub at_ns: u64,
+}
+
+impl History {
+    /// Offset after the last acked record.
+    pub fn acked_next_offset(&self) -> u64 {
+        self.acked().map(|(offset, produce)| offset + produce.values.len() as u64).max().unwrap_or(0)
+    }
+
+    pub fn acked(&self) -> impl Iterator<Item = (u64, &Produce)> {
+        self.produces.iter().filter_map(|produce| match produce.outcome {
+            Outcome::Acked { first_offset, .. } => Some((first_offset, produce)),
+            Outcome::Unknown | Outcome::Refused => None,
+        })
+    }
+
+    pub fn tried_records(&self) -> u64 {
+        self.produces.iter().map(|produce| produce.values.len() as u64).sum()
+    }
+
+    /// Which produce call a value belongs to, and which record of it.
+    pub fn by_value(&self) -> BTreeMap<&[u8], (usize, usize)> {
+        let each = self.produces.iter().enumerate();
+        each.flat_map(|(call, produce)| {
+            produce.values.iter().enumerate().map(move |(nth, value)| (value.as_slice(), (call, nth)))
+        })
+        .collect()
+    }
+}
+
+/// What a check found: the run fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub check: &'static str,
+    pub what: String,
+    /// Simulated nanoseconds since the start, where one moment can be named.
+    pub at_ns: Option<u64>,
+}
+
+/// How much of a value a message shows.
+pub fn show(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&value[..value.len().min(24)]).into_owned();
+    if value.len() > 24 { format!("{text:?}.. ({} bytes)", value.len()) } else { format!("{text:?}") }
+}

@@ -1,0 +1,244 @@
+//! A plan is data: the cluster, its configuration, the workload and every fault with its time. A seed
+//! expands into one; its TOML can be run again without the seed's help.
+
+use crate::keyed::Key;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub seed: u64,
+    /// Simulated milliseconds under faults; then everything heals.
+    pub trouble_ms: u64,
+    pub config: Config,
+    pub network: Network,
+    pub workload: Workload,
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Planned>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub segment_bytes_max: u64,
+    pub index_rows_max: u32,
+    pub prewrite_bytes: u64,
+    pub heartbeat_ms: u64,
+    /// A disk step takes up to this long when nothing is slow, microseconds.
+    pub disk_step_us_max: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    pub latency_ms_min: u64,
+    pub latency_ms_max: u64,
+    /// Of 1,000 messages, so many are lost.
+    pub loss_per_mille: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Clients that produce, some unary, some pipelined.
+    pub producers: u32,
+    /// Clients that follow the tail.
+    pub consumers: u32,
+    pub record_bytes_max: u32,
+    pub batch_records_max: u32,
+    /// Mean pause between two produce calls of one client.
+    pub pause_ms_mean: u64,
+    /// Mean pause between two trims; 0: never trims.
+    pub trim_ms_mean: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    pub at_ms: u64,
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+/// What can be done to the node. Every kind has a counter; a sweep in which an enabled kind never
+/// happened fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// kill -9: the page cache stays.
+    ProcessCrash { down_ms: u64 },
+    /// What was not synced survives, vanishes or tears, as `power_seed` says.
+    PowerLoss { down_ms: u64, power_seed: u64 },
+    /// The process or the power goes at a disk operation, not between two.
+    CrashAtDiskOp { after_ops: u64, at: At, power_seed: Option<u64>, down_ms: u64 },
+    /// The process goes, and soon after its restart the power: what recovery believed must be durable.
+    CrashThenPowerLoss { down_ms: u64, then_ms: u64, power_seed: u64 },
+    /// One sync of a matching file fails; later ones say yes, and the pages are gone.
+    SyncError { path: String, skip: u64 },
+    WriteError { path: String, skip: u64 },
+    ReadError { path: String, skip: u64 },
+    ShortWrites { times: u64 },
+    SlowDisk { for_ms: u64, step_ms_max: u64 },
+    ClockJump { by_ms: i64 },
+    ClockRate { per_mille: u32, for_ms: u64 },
+    /// No client reaches the node.
+    CutClients { for_ms: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum At {
+    Before,
+    Inside,
+    After,
+}
+
+impl Fault {
+    /// All kinds a plan may draw.
+    pub const KINDS: [&'static str; 12] = [
+        "process_crash",
+        "power_loss",
+        "crash_at_disk_op",
+        "crash_then_power_loss",
+        "sync_error",
+        "write_error",
+        "read_error",
+        "short_writes",
+        "slow_disk",
+        "clock_jump",
+        "clock_rate",
+        "cut_clients",
+    ];
+
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::ProcessCrash { .. } => "process_crash",
+            Fault::PowerLoss { .. } => "power_loss",
+            Fault::CrashAtDiskOp { .. } => "crash_at_disk_op",
+            Fault::CrashThenPowerLoss { .. } => "crash_then_power_loss",
+            Fault::SyncError { .. } => "sync_error",
+            Fault::WriteError { .. } => "write_error",
+            Fault::ReadError { .. } => "read_error",
+            Fault::ShortWrites { .. } => "short_writes",
+            Fault::SlowDisk { .. } => "slow_disk",
+            Fault::ClockJump { .. } => "clock_jump",
+            Fault::ClockRate { .. } => "clock_rate",
+            Fault::CutClients { .. } => "cut_clients",
+        }
+    }
+}
+
+/// Expands a seed, by swarm: each seed has only some kinds of fault, and each of those more or less.
+/// Every decision draws from its own stream, so that taking one fault away leaves the others as they are.
+pub fn plan(seed: u64) -> Plan {
+    let key = Key::new(seed).with("plan");
+    let mut shape = key.with("shape").rng();
+    let trouble_ms = shape.random_range(8_000..20_000);
+    let mut faults = Vec::new();
+    for kind in Fault::KINDS {
+        let mut swarm = key.with("swarm").with(kind).rng();
+        if swarm.random_bool(0.5) {
+            continue;
+        }
+        for nth in 0..swarm.random_range(1..=4u64) {
+            let mut rng = key.with("fault").with(kind).at(nth).rng();
+            let at_ms = rng.random_range(500..trouble_ms);
+            faults.push(Planned { at_ms, fault: draw(kind, &mut rng) });
+        }
+    }
+    faults.sort_by_key(|planned| planned.at_ms);
+    let mut rng = key.with("config").rng();
+    let config = Config {
+        segment_bytes_max: 1 << rng.random_range(11..=17),
+        index_rows_max: 1 << rng.random_range(3..=9),
+        prewrite_bytes: if rng.random_bool(0.5) { 0 } else { 1 << rng.random_range(9..=14) },
+        heartbeat_ms: rng.random_range(100..=200),
+        disk_step_us_max: rng.random_range(50..=4_000),
+    };
+    let mut rng = key.with("network").rng();
+    let latency_ms_min = rng.random_range(1..=5);
+    let network = Network {
+        latency_ms_min,
+        latency_ms_max: latency_ms_min + rng.random_range(0..=20),
+        loss_per_mille: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..=20) },
+    };
+    let mut rng = key.with("workload").rng();
+    let workload = Workload {
+        producers: rng.random_range(1..=4),
+        consumers: rng.random_range(1..=2),
+        record_bytes_max: 1 << rng.random_range(5..=11),
+        batch_records_max: rng.random_range(1..=8),
+        pause_ms_mean: rng.random_range(5..=120),
+        trim_ms_mean: if rng.random_bool(0.5) { 0 } else { rng.random_range(500..=4_000) },
+    };
+    Plan { seed, trouble_ms, config, network, workload, faults }
+}
+
+fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
+    let down_ms = rng.random_range(1..=1_500);
+    let power_seed = rng.random();
+    let path = |rng: &mut dyn FnMut(u32) -> u32| match rng(8) {
+        0 => ".state.tmp".to_owned(),
+        1 => "vote.tmp".to_owned(),
+        2 => ".store.tmp".to_owned(),
+        _ => ".store".to_owned(),
+    };
+    let path = path(&mut |n| rng.random_range(0..n));
+    match kind {
+        "process_crash" => Fault::ProcessCrash { down_ms },
+        "power_loss" => Fault::PowerLoss { down_ms, power_seed },
+        "crash_at_disk_op" => Fault::CrashAtDiskOp {
+            after_ops: rng.random_range(0..60),
+            at: [At::Before, At::Inside, At::After][rng.random_range(0..3usize)],
+            power_seed: rng.random_bool(0.6).then_some(power_seed),
+            down_ms,
+        },
+        "crash_then_power_loss" => {
+            Fault::CrashThenPowerLoss { down_ms, then_ms: rng.random_range(1..=1_500), power_seed }
+        }
+        "sync_error" => Fault::SyncError { path, skip: rng.random_range(0..10) },
+        "write_error" => Fault::WriteError { path, skip: rng.random_range(0..10) },
+        "read_error" => Fault::ReadError { path: ".store".to_owned(), skip: rng.random_range(0..30) },
+        "short_writes" => Fault::ShortWrites { times: rng.random_range(1..=20) },
+        "slow_disk" => {
+            Fault::SlowDisk { for_ms: rng.random_range(200..4_000), step_ms_max: rng.random_range(5..=300) }
+        }
+        "clock_jump" => Fault::ClockJump { by_ms: rng.random_range(-3_600_000..=3_600_000) },
+        "clock_rate" => {
+            Fault::ClockRate { per_mille: rng.random_range(800..=1_250), for_ms: rng.random_range(500..8_000) }
+        }
+        "cut_clients" => Fault::CutClients { for_ms: rng.random_range(100..3_000) },
+        other => unreachable!("no fault kind {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_survives_its_toml() {
+        for seed in 0..200 {
+            let plan = plan(seed);
+            let text = toml::to_string(&plan).unwrap();
+            assert_eq!(toml::from_str::<Plan>(&text).unwrap(), plan, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_drawn_by_some_seed() {
+        let plans: Vec<Plan> = (0..50).map(plan).collect();
+        for kind in Fault::KINDS {
+            assert!(plans.iter().any(|plan| plan.faults.iter().any(|f| f.fault.kind() == kind)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn one_kind_more_or_less_does_not_change_the_others() {
+        // Each fault draws from a stream named by kind and number alone.
+        let key = Key::new(9).with("plan");
+        let alone = draw("slow_disk", &mut key.with("fault").with("slow_disk").at(0).rng());
+        let _ = draw("power_loss", &mut key.with("fault").with("power_loss").at(0).rng());
+        assert_eq!(alone, draw("slow_disk", &mut key.with("fault").with("slow_disk").at(0).rng()));
+    }
+}
