@@ -1,1 +1,29 @@
+//! The seam between the product and the world: disk, clock, randomness, blocking work, tasks, and the
+//! serve loop. In production these are the operating system, tokio and tonic; with `--cfg madsim`
+//! they are simulated, one seed deciding everything. The product above never asks which it is.
+//!
+//! This crate alone touches `std::time`, `std::fs`, `tokio::time` and the operating system's
+//! randomness; `clippy.toml` keeps everyone else from doing so.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
+mod blocking;
+pub mod clock;
 pub mod disk;
+pub mod rng;
+pub mod rpc;
+mod select;
+#[cfg(madsim)]
+pub mod sim;
+mod spawn;
+pub mod watch;
+
+pub use blocking::blocking;
+pub use rng::rng;
+pub use spawn::{JoinHandle, spawn};
+
+/// What the macros of this crate expand to; nothing to name by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use tokio;
+}

@@ -1,0 +1,1 @@
+//! One way to serve and to dial gRPC, in production and in the simulation.
