@@ -95,6 +95,7 @@ impl Writer {
     /// # Panics
     /// If a batch was not synced.
     pub fn install(&mut self, checkpoint: &Checkpoint) -> Result<(), WriteError> {
+        self.check()?;
         assert!(!self.dirty, "installed before the batch was synced");
         self.guard(|writer| {
             let first_index = checkpoint.next_index();

@@ -15,6 +15,7 @@ impl Writer {
     /// # Panics
     /// If a batch was not synced: a batch never spans a truncation.
     pub fn truncate_from(&mut self, index: u64) -> Result<(), WriteError> {
+        self.check()?;
         assert!(!self.dirty, "truncated before the batch was synced");
         self.guard(|writer| writer.truncate(index))
     }

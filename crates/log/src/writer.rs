@@ -53,6 +53,7 @@ impl Writer {
     /// # Panics
     /// If the batch before was not synced: what recovery concludes rests on it.
     pub fn write(&mut self, entries: &[Entry]) -> Result<(), WriteError> {
+        self.check()?;
         assert!(!self.dirty, "batch {} issued before the one before it was synced", self.next_batch);
         if entries.is_empty() {
             return self.check();
@@ -83,6 +84,7 @@ impl Writer {
     /// # Errors
     /// As described at [`Writer`].
     pub fn seal(&mut self) -> Result<(), WriteError> {
+        self.check()?;
         assert!(!self.dirty, "sealed before the batch was synced");
         self.guard(|writer| writer.write_batch(&[]))?;
         self.sync()?;

@@ -226,12 +226,16 @@ impl World {
             }
             Op::Reopen | Op::Kill | Op::PowerLoss { .. } => {
                 self.opened = None;
-                // A start may be crashed into as well.
-                if matches!(op, Op::Reopen) {
-                    let reopened = reopen(&self.disk, &self.config);
-                    assert!(reopened.is_ok() || self.disk.is_down());
-                }
-                let survives = if matches!(op, Op::PowerLoss { .. }) { self.model.synced } else { before };
+                let survives = match op {
+                    // A start may be crashed into; once it has answered, all it found is durable.
+                    Op::Reopen => {
+                        let reopened = reopen(&self.disk, &self.config).is_ok();
+                        assert!(reopened || self.disk.is_down());
+                        if reopened { before } else { self.model.synced }
+                    }
+                    Op::PowerLoss { .. } => self.model.synced,
+                    _ => before,
+                };
                 (survives, before)
             }
         }
