@@ -1,0 +1,195 @@
+//! The command line: names, defaults and help. No behaviour.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub const RPC_PORT: u16 = 8400;
+
+const AFTER_HELP: &str = "\
+Examples:
+  seedlog dev                                    a node on loopback, in a temporary directory
+  seedlog produce access.log                     one record a line
+  seedlog consume --from 10 -n 5                 five values from offset 10, one a line
+  seedlog consume --follow | grep ERROR          everything, and then what comes
+  seedlog status --output json | jq .servers
+  seedlog verify /var/lib/seedlog                is every byte what was written? (node stopped)
+
+Data goes to stdout, all else to stderr.
+
+Exit codes:
+  0  done (also when the reader of stdout went away)
+  1  failed: stderr says what; `verify`: damage was found
+  2  wrong usage; `verify`: not a data directory, or in use by a node
+  3  `produce`: records were sent and not answered, so whether they are in the log is unknown;
+     what is known is in the summary";
+
+/// A replicated, replayable commit log.
+#[derive(Debug, Parser)]
+#[command(name = "seedlog", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// What results look like on stdout
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+
+    /// What is logged to stderr, e.g. `info` or `seedlog_raft=debug` [default: warn; dev: info]
+    #[arg(long, global = true, env = "SEEDLOG_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs one node on loopback, to try things out
+    Dev(Dev),
+    /// Appends the lines of a file, or of stdin: one record a line
+    Produce(Produce),
+    /// Prints records: their values, one a line
+    Consume(Consume),
+    /// Prints what the servers say of themselves
+    Status(Status),
+    /// Checks every byte of a stopped node's data directory, changing nothing
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --output json the ready line on stdout is an object with rpc_addr, http_addr, data_dir and pid.
+SIGINT and SIGTERM stop it gracefully: what is in flight is finished and synced.")]
+pub struct Dev {
+    /// Where the log is kept; without it a temporary directory, removed at exit
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Port on 127.0.0.1 for gRPC; 0 takes any that is free
+    #[arg(long, default_value_t = RPC_PORT, value_name = "PORT")]
+    pub rpc_port: u16,
+
+    /// Address for HTTP; port 0 takes any that is free
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub http_addr: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct Connection {
+    /// A node's gRPC address
+    #[arg(long, default_value = "127.0.0.1:8400", value_name = "HOST:PORT")]
+    pub addr: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The newline is not part of a record; a last line without one is a record too; an empty file has none.
+The summary names the first and the last offset that were acknowledged, that is: fsynced.")]
+pub struct Produce {
+    /// The file to read; `-` is stdin
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --follow it ends at the end the log had when it began.
+With --output json each line is an object with offset, value (base64), term and append_time_ms.")]
+pub struct Consume {
+    /// `earliest`, `latest` or an offset
+    #[arg(long, default_value = "earliest", value_name = "WHERE")]
+    pub from: From,
+
+    /// Stop after so many records
+    #[arg(short = 'n', long = "count", value_name = "N")]
+    pub count: Option<u64>,
+
+    /// Go on with what is appended later
+    #[arg(long, short)]
+    pub follow: bool,
+
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The data directory of a node that is not running
+    pub dir: PathBuf,
+}
+
+/// Where a consume starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    Earliest,
+    Latest,
+    Offset(u64),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadFrom {
+    given: String,
+}
+
+impl std::fmt::Display for BadFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} is neither `earliest`, `latest` nor an offset (0, 1, 2, ...)", self.given)
+    }
+}
+
+impl std::error::Error for BadFrom {}
+
+impl FromStr for From {
+    type Err = BadFrom;
+
+    fn from_str(given: &str) -> Result<From, BadFrom> {
+        match given {
+            "earliest" => Ok(From::Earliest),
+            "latest" => Ok(From::Latest),
+            number => number.parse().map(From::Offset).map_err(|_| BadFrom { given: given.to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_an_offset() {
+        assert_eq!("earliest".parse(), Ok(From::Earliest));
+        assert_eq!("latest".parse(), Ok(From::Latest));
+        assert_eq!("18446744073709551615".parse(), Ok(From::Offset(u64::MAX)));
+        for given in ["", "-1", "first", "1.5", "18446744073709551616"] {
+            let error = given.parse::<From>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{given:?} is neither")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_help_shows_examples_and_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("Exit codes:") && help.contains("seedlog produce access.log"), "{help}");
+    }
+}

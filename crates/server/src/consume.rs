@@ -1,0 +1,121 @@
+//! From a consume request to records, once.
+
+use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
+use crate::produce::default_log;
+use crate::service::Service;
+use seedlog_api::v1::{ConsumeRequest, ConsumeResponse, Record, Start};
+use seedlog_api::{ApiError, with_position};
+use seedlog_runtime::clock;
+use std::time::Duration;
+
+impl Service {
+    /// The record, or the records, at the start asked for. A miss waits for `wait_ms`, within limits.
+    ///
+    /// # Errors
+    /// [`ApiError::OffsetOutOfRange`] if there still is none, with the range there is.
+    pub async fn consume(&self, request: ConsumeRequest) -> Result<ConsumeResponse, ApiError> {
+        let shape = Shape::of(&request)?;
+        let offset = self.start(&request).await?;
+        let missed = match self.read(offset, shape).await {
+            // Trimmed records do not come back: only the end is worth a wait.
+            Err(ApiError::OffsetOutOfRange { next, .. }) if offset >= next && request.wait_ms > 0 => (),
+            answer => return answer,
+        };
+        let wait = Duration::from_millis(request.wait_ms.min(self.limits().wait_ms_max).into());
+        let there = clock::timeout(wait, async {
+            seedlog_runtime::select! {
+                () = self.stopping().wait() => missed,
+                () = self.node().wait_for(offset) => missed,
+            }
+        });
+        // Whichever way the wait ended, the read says what there is now.
+        let _ = there.await;
+        self.read(offset, shape).await
+    }
+
+    async fn read(&self, offset: u64, shape: Shape) -> Result<ConsumeResponse, ApiError> {
+        let records = self.records(offset, shape.records_max(), shape.bytes_max()).await?;
+        Ok(shape.answer(records))
+    }
+
+    /// At least one record.
+    pub(crate) async fn records(&self, from: u64, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, ApiError> {
+        let kept = self.node().read(from, records_max, bytes_max).await.map_err(crate::error::read)?;
+        kept.into_iter()
+            .map(|kept| {
+                with_position(kept.bytes, kept.offset, kept.term, kept.append_time_ms).map_err(|error| {
+                    ApiError::Internal { what: format!("the record kept at offset {} does not decode: {error}", kept.offset) }
+                })
+            })
+            .collect()
+    }
+
+    /// The offset at which the request's start is.
+    pub(crate) async fn start(&self, request: &ConsumeRequest) -> Result<u64, ApiError> {
+        default_log(&request.log)?;
+        if request.group != 0 {
+            return Err(ApiError::Unsupported { field: "group".into() });
+        }
+        match Start::try_from(request.start) {
+            Ok(Start::Offset) => Ok(request.offset),
+            Ok(Start::Earliest) => Ok(self.node().range().0),
+            Ok(Start::Latest) => self.end().await,
+            Ok(Start::Time) => Err(ApiError::Unsupported { field: "start = START_TIME".into() }),
+            Err(_) => Err(ApiError::Malformed { what: format!("there is no start {}", request.start) }),
+        }
+    }
+
+    /// The log's end, as of now and not as of what this replica happened to have applied: a miss is
+    /// answered by the leader.
+    async fn end(&self) -> Result<u64, ApiError> {
+        match self.records(u64::MAX, 1, 1).await {
+            Err(ApiError::OffsetOutOfRange { next, .. }) => Ok(next),
+            Err(error) => Err(error),
+            Ok(_) => Err(ApiError::Internal { what: "there is a record at the last offset possible".into() }),
+        }
+    }
+}
+
+/// How many records go into one answer, and in which field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The book's: one, in `record`.
+    One,
+    /// Some, in `records`.
+    Many { records_max: usize, bytes_max: usize },
+}
+
+impl Shape {
+    pub fn of(request: &ConsumeRequest) -> Result<Shape, ApiError> {
+        Ok(match (request.max_records, request.max_bytes) {
+            (0, 0) => Shape::One,
+            // Without a number of records there is no batch for the bytes to limit.
+            (0, _) => return Err(ApiError::Malformed { what: "max_bytes is set without max_records".into() }),
+            (records, bytes) => Shape::Many {
+                records_max: (records as usize).min(READ_RECORDS_MAX),
+                bytes_max: if bytes == 0 { READ_BYTES_MAX } else { (bytes as usize).min(READ_BYTES_MAX) },
+            },
+        })
+    }
+
+    fn records_max(self) -> usize {
+        match self {
+            Shape::One => 1,
+            Shape::Many { records_max, .. } => records_max,
+        }
+    }
+
+    fn bytes_max(self) -> usize {
+        match self {
+            Shape::One => 1,
+            Shape::Many { bytes_max, .. } => bytes_max,
+        }
+    }
+
+    fn answer(self, mut records: Vec<Record>) -> ConsumeResponse {
+        match self {
+            Shape::One => ConsumeResponse { record: records.drain(..).next(), records: Vec::new() },
+            Shape::Many { .. } => ConsumeResponse { record: None, records },
+        }
+    }
+}

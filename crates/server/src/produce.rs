@@ -1,0 +1,147 @@
+//! From a produce request to records in the log.
+
+use crate::limits::Limits;
+use crate::service::Service;
+use bytes::Bytes;
+use seedlog_api::v1::{ProduceRequest, ProduceResponse, Record};
+use seedlog_api::{ApiError, stored};
+
+impl Service {
+    /// Appends the record, or the batch: all of it or nothing. Returns once it is committed.
+    ///
+    /// # Errors
+    /// See the table in [`ApiError`]. After [`ApiError::OutcomeUnknown`] the records may be in the log.
+    pub async fn produce(&self, request: ProduceRequest) -> Result<ProduceResponse, ApiError> {
+        let records = accept(request, self.limits())?;
+        self.append(records).await
+    }
+
+    pub(crate) async fn append(&self, records: Vec<Bytes>) -> Result<ProduceResponse, ApiError> {
+        let produced = self.node().produce(records).await.map_err(crate::error::produce)?;
+        Ok(ProduceResponse { offset: produced.first_offset, count: produced.count, error: None })
+    }
+}
+
+/// The records of a request as they are kept, or why it is refused: before anything is proposed.
+pub(crate) fn accept(request: ProduceRequest, limits: &Limits) -> Result<Vec<Bytes>, ApiError> {
+    only_what_has_an_effect(&request)?;
+    let records = match (request.record, request.records) {
+        (Some(record), records) if records.is_empty() => vec![record],
+        (Some(_), _) => return Err(ApiError::RecordAndRecords),
+        (None, records) if records.is_empty() => return Err(ApiError::EmptyRequest),
+        (None, records) => records,
+    };
+    for (index, record) in records.iter().enumerate() {
+        let bytes = bytes_of(record);
+        if bytes > limits.record_bytes_max {
+            return Err(ApiError::RecordTooLarge { index, bytes, max: limits.record_bytes_max });
+        }
+    }
+    let kept: Vec<Bytes> = records.into_iter().map(stored).collect();
+    let bytes = kept.iter().map(|record| 4 + record.len()).sum();
+    if bytes > limits.batch_bytes_max {
+        return Err(ApiError::BatchTooLarge { bytes, max: limits.batch_bytes_max });
+    }
+    Ok(kept)
+}
+
+/// What the limit for one record counts: what its sender chose.
+fn bytes_of(record: &Record) -> usize {
+    let headers: usize = record.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+    record.value.len() + record.key.len() + headers
+}
+
+/// Fields whose promise this version cannot keep are refused, never ignored.
+fn only_what_has_an_effect(request: &ProduceRequest) -> Result<(), ApiError> {
+    default_log(&request.log)?;
+    let unsupported = [
+        ("group", request.group != 0),
+        ("expected_offset", request.expected_offset.is_some()),
+        ("producer_id", !request.producer_id.is_empty()),
+        ("sequence", request.sequence != 0),
+        ("allow_sequence_gap", request.allow_sequence_gap),
+        ("fencing_token", request.fencing_token.is_some()),
+    ];
+    match unsupported.into_iter().find(|(_, given)| *given) {
+        Some((field, _)) => Err(ApiError::Unsupported { field: field.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// There is one log, and its name is empty.
+pub(crate) fn default_log(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() { Ok(()) } else { Err(ApiError::UnknownLog { name: name.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedlog_api::v1::Header;
+
+    fn record(value_bytes: usize) -> Record {
+        Record { value: vec![b'x'; value_bytes].into(), ..Record::default() }
+    }
+
+    fn one(record: Record) -> ProduceRequest {
+        ProduceRequest { record: Some(record), ..ProduceRequest::default() }
+    }
+
+    fn batch(records: Vec<Record>) -> ProduceRequest {
+        ProduceRequest { records, ..ProduceRequest::default() }
+    }
+
+    fn refusal(request: ProduceRequest) -> String {
+        accept(request, &Limits::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_record_of_exactly_the_limit_goes_in_and_one_byte_more_names_both_numbers() {
+        let max = Limits::default().record_bytes_max;
+        assert_eq!(accept(one(record(max)), &Limits::default()).map(|kept| kept.len()), Ok(1));
+        let refused = refusal(one(record(max + 1)));
+        assert!(refused.contains(&(max + 1).to_string()) && refused.contains(&max.to_string()), "{refused}");
+    }
+
+    #[test]
+    fn key_and_headers_count_too() {
+        let headers = vec![Header { name: "n".repeat(1 << 19), value: vec![0; 1 << 18].into() }];
+        let large = Record { value: vec![0; 1 << 17].into(), key: vec![0; 1 << 17].into(), headers, ..Record::default() };
+        assert_eq!(bytes_of(&large), 1 << 20);
+        assert!(accept(one(large.clone()), &Limits::default()).is_ok());
+        let larger = Record { key: vec![0; (1 << 17) + 1].into(), ..large };
+        assert!(refusal(one(larger)).contains("1048577"));
+    }
+
+    #[test]
+    fn a_batch_of_empty_records_is_measured_as_it_is_kept() {
+        let records = vec![Record::default(); (4 << 20) / 4];
+        assert!(accept(batch(records.clone()), &Limits::default()).is_ok());
+        let refused = refusal(batch([records, vec![Record::default()]].concat()));
+        assert!(refused.contains("4194308") && refused.contains("4194304"), "{refused}");
+    }
+
+    #[test]
+    fn exactly_one_of_record_and_records() {
+        assert_eq!(accept(ProduceRequest::default(), &Limits::default()), Err(ApiError::EmptyRequest));
+        let both = ProduceRequest { records: vec![record(1)], ..one(record(1)) };
+        assert_eq!(accept(both, &Limits::default()), Err(ApiError::RecordAndRecords));
+        assert_eq!(accept(batch(vec![record(1); 3]), &Limits::default()).map(|kept| kept.len()), Ok(3));
+    }
+
+    #[test]
+    fn what_has_no_effect_yet_is_refused_by_name() {
+        let base = one(record(1));
+        let cases = [
+            ("group", ProduceRequest { group: 1, ..base.clone() }),
+            ("expected_offset", ProduceRequest { expected_offset: Some(0), ..base.clone() }),
+            ("producer_id", ProduceRequest { producer_id: "p".into(), ..base.clone() }),
+            ("sequence", ProduceRequest { sequence: 1, ..base.clone() }),
+            ("allow_sequence_gap", ProduceRequest { allow_sequence_gap: true, ..base.clone() }),
+            ("fencing_token", ProduceRequest { fencing_token: Some(1), ..base.clone() }),
+            ("orders", ProduceRequest { log: "orders".into(), ..base }),
+        ];
+        for (name, request) in cases {
+            assert!(refusal(request).contains(name), "{name}");
+        }
+    }
+}
