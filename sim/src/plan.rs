@@ -1,8 +1,9 @@
 //! A plan is data: the cluster, its configuration, the workload and every fault with its time. A seed
 //! expands into one; its TOML can be run again without the seed's help.
 
-use crate::keyed::Key;
 use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use seedlog_runtime::rng::keyed;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,8 @@ pub struct Plan {
     pub seed: u64,
     /// Simulated milliseconds under faults; then everything heals.
     pub trouble_ms: u64,
+    /// After heal and a while of peace, the power goes once more; everything acked must come back.
+    pub last_power_seed: Option<u64>,
     pub config: Config,
     pub network: Network,
     pub workload: Workload,
@@ -131,23 +134,22 @@ impl Fault {
 /// Expands a seed, by swarm: each seed has only some kinds of fault, and each of those more or less.
 /// Every decision draws from its own stream, so that taking one fault away leaves the others as they are.
 pub fn plan(seed: u64) -> Plan {
-    let key = Key::new(seed).with("plan");
-    let mut shape = key.with("shape").rng();
+    let mut shape = keyed(seed, &["plan".into(), "shape".into()]);
     let trouble_ms = shape.random_range(8_000..20_000);
     let mut faults = Vec::new();
     for kind in Fault::KINDS {
-        let mut swarm = key.with("swarm").with(kind).rng();
+        let mut swarm = keyed(seed, &["plan".into(), "swarm".into(), kind.into()]);
         if swarm.random_bool(0.5) {
             continue;
         }
         for nth in 0..swarm.random_range(1..=4u64) {
-            let mut rng = key.with("fault").with(kind).at(nth).rng();
+            let mut rng = fault_stream(seed, kind, nth);
             let at_ms = rng.random_range(500..trouble_ms);
             faults.push(Planned { at_ms, fault: draw(kind, &mut rng) });
         }
     }
     faults.sort_by_key(|planned| planned.at_ms);
-    let mut rng = key.with("config").rng();
+    let mut rng = keyed(seed, &["plan".into(), "config".into()]);
     let config = Config {
         segment_bytes_max: 1 << rng.random_range(11..=17),
         index_rows_max: 1 << rng.random_range(3..=9),
@@ -155,14 +157,14 @@ pub fn plan(seed: u64) -> Plan {
         heartbeat_ms: rng.random_range(100..=200),
         disk_step_us_max: rng.random_range(50..=4_000),
     };
-    let mut rng = key.with("network").rng();
+    let mut rng = keyed(seed, &["plan".into(), "network".into()]);
     let latency_ms_min = rng.random_range(1..=5);
     let network = Network {
         latency_ms_min,
         latency_ms_max: latency_ms_min + rng.random_range(0..=20),
         loss_per_mille: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..=20) },
     };
-    let mut rng = key.with("workload").rng();
+    let mut rng = keyed(seed, &["plan".into(), "workload".into()]);
     let workload = Workload {
         producers: rng.random_range(1..=4),
         consumers: rng.random_range(1..=2),
@@ -171,7 +173,13 @@ pub fn plan(seed: u64) -> Plan {
         pause_ms_mean: rng.random_range(5..=120),
         trim_ms_mean: if rng.random_bool(0.5) { 0 } else { rng.random_range(500..=4_000) },
     };
-    Plan { seed, trouble_ms, config, network, workload, faults }
+    let last_power_seed = shape.random_bool(0.7).then(|| shape.random());
+    Plan { seed, trouble_ms, last_power_seed, config, network, workload, faults }
+}
+
+/// The stream of the `nth` fault of a kind.
+fn fault_stream(seed: u64, kind: &str, nth: u64) -> ChaCha12Rng {
+    keyed(seed, &["plan".into(), "fault".into(), kind.into(), nth.into()])
 }
 
 fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
@@ -236,9 +244,8 @@ mod tests {
     #[test]
     fn one_kind_more_or_less_does_not_change_the_others() {
         // Each fault draws from a stream named by kind and number alone.
-        let key = Key::new(9).with("plan");
-        let alone = draw("slow_disk", &mut key.with("fault").with("slow_disk").at(0).rng());
-        let _ = draw("power_loss", &mut key.with("fault").with("power_loss").at(0).rng());
-        assert_eq!(alone, draw("slow_disk", &mut key.with("fault").with("slow_disk").at(0).rng()));
+        let alone = draw("slow_disk", &mut fault_stream(9, "slow_disk", 0));
+        let _ = draw("power_loss", &mut fault_stream(9, "power_loss", 0));
+        assert_eq!(alone, draw("slow_disk", &mut fault_stream(9, "slow_disk", 0)));
     }
 }

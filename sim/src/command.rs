@@ -1,0 +1,326 @@
+//! The command line of the simulation.
+
+use crate::checks;
+use crate::each::{Done, run_each, this_program};
+use crate::plan::{Fault, Plan, plan};
+use crate::run::{Report, run};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// Runs seedlog in a simulated world. One seed is one world: its faults, times and bytes.
+#[derive(Parser)]
+#[command(name = "cargo sim", bin_name = "cargo sim", after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all checks passed; 1 a check failed; 2 wrong usage or a broken build.";
+
+#[derive(Subcommand)]
+enum Task {
+    /// One seed, or one plan from a file.
+    Run(RunArgs),
+    /// Many seeds, each in a process of its own.
+    Sweep(SweepArgs),
+    /// Determinism: each seed twice, in two processes and in two build modes, must do the same.
+    Meta {
+        #[arg(long, value_parser = seeds, default_value = "0..10")]
+        seeds: Range<u64>,
+        /// The other build: a cargo profile.
+        #[arg(long, default_value = "dev")]
+        other_profile: String,
+    },
+    /// The plan of a seed, as TOML for `run --plan`.
+    Plan {
+        #[arg(long)]
+        seed: u64,
+    },
+    /// All kinds of fault and all checks.
+    List,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    #[arg(long, required_unless_present = "plan")]
+    seed: Option<u64>,
+    /// A plan in TOML, instead of a seed's.
+    #[arg(long, conflicts_with = "seed")]
+    plan: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Prints every event as it happens.
+    #[arg(long)]
+    trace: bool,
+    /// The product's own log lines, to stderr: error, warn, info, debug, trace, or a tracing filter.
+    #[arg(long)]
+    log: Option<String>,
+}
+
+#[derive(Args)]
+struct SweepArgs {
+    /// From, up to and not including.
+    #[arg(long, value_parser = seeds)]
+    seeds: Range<u64>,
+    /// Processes at a time; by default one a core.
+    #[arg(long)]
+    jobs: Option<usize>,
+    #[arg(long)]
+    stop_at_first: bool,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Below this many seeds a kind of fault may fail to happen by chance.
+const COVERAGE_SEEDS_MIN: u64 = 100;
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let parse = |number: &str| number.parse::<u64>().map_err(|error| format!("{number:?} is no seed: {error}"));
+    match text.split_once("..") {
+        Some((from, to)) => match (parse(from)?, parse(to)?) {
+            (from, to) if from < to => Ok(from..to),
+            (from, to) => Err(format!("no seed lies in {from}..{to}")),
+        },
+        None => Err(format!("{text:?} is no range of seeds: write 0..100")),
+    }
+}
+
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Run(args) => one(&args),
+        Task::Sweep(args) => sweep(&args),
+        Task::Meta { seeds, other_profile } => meta(seeds, &other_profile),
+        Task::Plan { seed } => {
+            print!("{}", to_toml(&plan(seed)));
+            Ok(true)
+        }
+        Task::List => {
+            list();
+            Ok(true)
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("cargo sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn one(args: &RunArgs) -> Result<bool, String> {
+    if let Some(filter) = &args.log {
+        let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    }
+    let (plan, again) = match (&args.plan, args.seed) {
+        (Some(file), _) => (read_plan(file)?, format!("cargo sim run --plan {}", file.display())),
+        (None, Some(seed)) => (plan(seed), format!("cargo sim run --seed {seed}")),
+        (None, None) => return Err("give --seed or --plan".to_owned()),
+    };
+    let started = Instant::now();
+    let report = run(&plan, args.trace);
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
+        Output::Text => tell(&report, &plan, &again, started.elapsed().as_secs_f64()),
+    }
+    Ok(report.violations.is_empty())
+}
+
+fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
+    let simulated_s = report.simulated_ns as f64 / 1e9;
+    if let Some(first) = report.violations.first() {
+        println!("seed {} failed: {}: {}", report.seed, first.check, first.what);
+        for more in &report.violations[1..] {
+            println!("  also {}: {}", more.check, more.what);
+        }
+        println!("\n  commit  {}", commit());
+        println!("  again   {again}");
+        if let Some(at) = first.at_s {
+            println!("  at      {at:.6} simulated seconds");
+        }
+        println!("\n  faults of the plan:");
+        for planned in &plan.faults {
+            println!("    {:>9.3} s  {:?}", planned.at_ms as f64 / 1e3, planned.fault);
+        }
+        println!("\n  last events:");
+        for event in &report.last_events {
+            println!("    {event}");
+        }
+        println!();
+    }
+    println!(
+        "seed {}: {} acked, {} unanswered, {} read; {} events, trace hash {}",
+        report.seed, report.acked_records, report.unknown_produces, report.read_records, report.events, report.trace_hash
+    );
+    println!("{simulated_s:.1} simulated seconds in {wall_s:.2} s: {:.0} a second", simulated_s / wall_s);
+    println!("{}", table(&report.fired));
+}
+
+fn sweep(args: &SweepArgs) -> Result<bool, String> {
+    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let (started, total) = (Instant::now(), args.seeds.end - args.seeds.start);
+    let mut fired: BTreeMap<String, u64> = BTreeMap::new();
+    let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let (mut simulated_ns, mut done, mut acked) = (0u64, 0u64, 0u64);
+    let progress = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    run_each(&this_program().map_err(|e| e.to_string())?, args.seeds.clone(), jobs, |result| {
+        done += 1;
+        let sound = match result {
+            Ok(report) => {
+                simulated_ns += report.simulated_ns;
+                acked += report.acked_records;
+                for (what, times) in &report.fired {
+                    *fired.entry(what.clone()).or_default() += times;
+                }
+                for violation in &report.violations {
+                    failed.entry(violation.check.clone()).or_default().push(report.seed);
+                }
+                if args.output == Output::Text {
+                    tell_failure(&report);
+                }
+                report.violations.is_empty()
+            }
+            Err(broken) => {
+                let (seed, status) = (broken.seed, broken.status);
+                let last: Vec<&str> = broken.stderr.lines().rev().take(12).collect();
+                if args.output == Output::Text {
+                    println!("seed {seed} failed: no report: {status}");
+                    println!("  again: cargo sim run --seed {seed}   (commit {})", commit());
+                    last.iter().rev().for_each(|line| println!("    {line}"));
+                }
+                failed.entry("panic".to_owned()).or_default().push(seed);
+                false
+            }
+        };
+        if progress {
+            let rate = done as f64 / started.elapsed().as_secs_f64() * 60.0;
+            eprint!("\r{done} of {total} seeds, {rate:.0} a minute, {} failed ", failed.values().map(Vec::len).sum::<usize>());
+        }
+        sound || !args.stop_at_first
+    })
+    .map_err(|error| error.to_string())?;
+    if progress {
+        eprintln!();
+    }
+    let (wall_s, simulated_s) = (started.elapsed().as_secs_f64(), simulated_ns as f64 / 1e9);
+    let missing: Vec<&str> = Fault::KINDS.into_iter().filter(|kind| !fired.contains_key(*kind)).collect();
+    let covered = missing.is_empty() || done < COVERAGE_SEEDS_MIN;
+    if args.output == Output::Json {
+        let summary = serde_json::json!({
+            "seeds": done, "failed": failed, "fired": fired, "never_fired": missing,
+            "simulated_s": simulated_s, "wall_s": wall_s, "acked_records": acked,
+        });
+        println!("{summary}");
+    } else {
+        println!("{}", table(&fired));
+        for (check, seeds) in &failed {
+            println!("{check}: {} seeds failed: {seeds:?}", seeds.len());
+        }
+        if !covered {
+            println!("never happened in {done} seeds, although enabled: {missing:?}");
+        }
+        println!(
+            "{done} seeds ({}..{}), {} failed, {acked} records acked; {simulated_s:.0} simulated seconds in {wall_s:.0} s: {:.0} a second",
+            args.seeds.start,
+            args.seeds.end,
+            failed.values().flatten().collect::<std::collections::BTreeSet<_>>().len(),
+            simulated_s / wall_s
+        );
+    }
+    Ok(failed.is_empty() && covered)
+}
+
+fn tell_failure(report: &Done) {
+    let Some(first) = report.violations.first() else { return };
+    println!("seed {} failed: {}: {}", report.seed, first.check, first.what);
+    println!("  again: cargo sim run --seed {}   (commit {})", report.seed, commit());
+}
+
+fn meta(seeds: Range<u64>, other_profile: &str) -> Result<bool, String> {
+    let here = this_program().map_err(|error| error.to_string())?;
+    let other = build_other(other_profile)?;
+    let mut hashes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for program in [&here, &here, &other] {
+        run_each(program, seeds.clone(), 2, |result| {
+            let (seed, hash) = match result {
+                Ok(done) => (done.seed, format!("{} over {} events", done.trace_hash, done.events)),
+                Err(broken) => (broken.seed, format!("no report: {}", broken.status)),
+            };
+            hashes.entry(seed).or_default().push(hash);
+            true
+        })
+        .map_err(|error| error.to_string())?;
+    }
+    let mut same = true;
+    for (seed, hashes) in &hashes {
+        if hashes.iter().all(|hash| *hash == hashes[0] && !hash.starts_with("no report")) {
+            println!("seed {seed}: {}", hashes[0]);
+        } else {
+            same = false;
+            println!("seed {seed} failed: determinism: twice in this build, then in {other_profile}: {hashes:#?}");
+        }
+    }
+    println!("{} seeds, each twice in this build and once in the profile {other_profile}", hashes.len());
+    Ok(same)
+}
+
+/// Builds this program in another profile; says where it is.
+fn build_other(profile: &str) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--config", "build.rustflags=['--cfg','madsim']", "--target-dir", "target/sim"])
+        .args(["--profile", profile, "--package", "seedlog-sim", "--message-format", "json-render-diagnostics"])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cargo build: {error}"))?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .ok_or_else(|| format!("the build in profile {profile} failed"))
+}
+
+fn list() {
+    println!("faults:");
+    Fault::KINDS.iter().for_each(|kind| println!("  {kind}"));
+    println!("checks:");
+    checks::ALL.iter().for_each(|(name, _)| println!("  {name}"));
+    println!("  determinism (cargo sim meta)");
+}
+
+fn read_plan(file: &Path) -> Result<Plan, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn to_toml(plan: &Plan) -> String {
+    toml::to_string(plan).expect("a plan is plain data")
+}
+
+/// What happened, and how often, three to a line.
+fn table(fired: &BTreeMap<String, u64>) -> String {
+    let cells: Vec<String> = fired.iter().map(|(what, times)| format!("{what:<22} {times:>6}")).collect();
+    cells.chunks(3).map(|row| format!("  {}", row.join("   "))).collect::<Vec<_>>().join("\n")
+}
+
+fn commit() -> String {
+    let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    match git {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}

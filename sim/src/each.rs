@@ -1,0 +1,83 @@
+//! One seed is one process: runs seeds in child processes, several at a time.
+
+use crate::run::Found;
+use serde::Deserialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A child's report, as far as the parent looks at it.
+#[derive(Debug, Deserialize)]
+pub struct Done {
+    pub seed: u64,
+    pub trace_hash: String,
+    pub events: u64,
+    pub simulated_ns: u64,
+    pub fired: BTreeMap<String, u64>,
+    pub acked_records: u64,
+    pub read_records: u64,
+    pub violations: Vec<Found>,
+    pub last_events: Vec<String>,
+}
+
+/// A child that gave no report: it panicked or was killed.
+#[derive(Debug)]
+pub struct Broken {
+    pub seed: u64,
+    pub status: String,
+    pub stderr: String,
+}
+
+/// Runs `program run --seed N --output json` for each seed, `jobs` at a time, and hands over the
+/// results in the order of the seeds, until `take` says false.
+///
+/// # Errors
+/// If a child cannot be started.
+pub fn run_each(
+    program: &Path,
+    seeds: impl Iterator<Item = u64>,
+    jobs: usize,
+    mut take: impl FnMut(Result<Done, Broken>) -> bool,
+) -> io::Result<()> {
+    let mut running: VecDeque<(u64, Child)> = VecDeque::new();
+    let mut seeds = seeds.peekable();
+    loop {
+        // The oldest is waited for first: one more than there are cores keeps them all busy.
+        while running.len() < jobs.max(1) + usize::from(jobs > 1) {
+            let Some(seed) = seeds.next() else { break };
+            running.push_back((seed, start(program, seed)?));
+        }
+        let Some((seed, child)) = running.pop_front() else { return Ok(()) };
+        if !take(finish(seed, child)?) {
+            for (_, mut child) in running {
+                child.kill()?;
+                child.wait()?;
+            }
+            return Ok(());
+        }
+    }
+}
+
+/// This very program.
+pub fn this_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+fn start(program: &Path, seed: u64) -> io::Result<Child> {
+    Command::new(program)
+        .args(["run", "--seed", &seed.to_string(), "--output", "json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+fn finish(seed: u64, child: Child) -> io::Result<Result<Done, Broken>> {
+    let output = child.wait_with_output()?;
+    Ok(serde_json::from_slice(&output.stdout).map_err(|_| Broken {
+        seed,
+        status: output.status.to_string(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }))
+}

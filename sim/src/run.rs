@@ -1,0 +1,122 @@
+//! One run: trouble, heal, peace, perhaps one more power loss, and then everything is read and checked.
+
+use crate::checks;
+use crate::history::Violation;
+use crate::plan::Plan;
+use crate::supervisor::Supervisor;
+use crate::trace::Trace;
+use crate::workload;
+use crate::world::{World, now_ns};
+use madsim::runtime::{Handle, Runtime};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// After heal the node must serve within this simulated time.
+const CONVERGE: Duration = Duration::from_secs(20);
+
+/// What a run came to.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub seed: u64,
+    pub trace_hash: String,
+    pub events: u64,
+    pub simulated_ns: u64,
+    /// How often each fault and rare state happened.
+    pub fired: BTreeMap<String, u64>,
+    pub acked_records: u64,
+    pub unknown_produces: u64,
+    pub read_records: u64,
+    pub violations: Vec<Found>,
+    /// The last events before the end, if a check failed.
+    pub last_events: Vec<String>,
+}
+
+#[derive(Debug, Serialize, serde::Deserialize)]
+pub struct Found {
+    pub check: String,
+    pub what: String,
+    /// Simulated seconds, where one moment can be named.
+    pub at_s: Option<f64>,
+}
+
+impl From<Violation> for Found {
+    fn from(violation: Violation) -> Found {
+        Found {
+            check: violation.check.to_owned(),
+            what: violation.what,
+            at_s: violation.at_ns.map(|ns| ns as f64 / 1e9),
+        }
+    }
+}
+
+/// Runs a plan on this thread. One run a process: counters inside libraries outlive a run.
+pub fn run(plan: &Plan, echo: bool) -> Report {
+    seedlog_runtime::sim::set_seed(plan.seed);
+    let mut config = madsim::Config::default();
+    config.net.packet_loss_rate = f64::from(plan.network.loss_per_mille) / 1_000.0;
+    config.net.send_latency = Duration::from_millis(plan.network.latency_ms_min)
+        ..Duration::from_millis(plan.network.latency_ms_max + 1);
+    let runtime = Runtime::with_seed_and_config(plan.seed, config);
+    let world = World::new(Trace::new(40, echo));
+    let simulated_ns = runtime.block_on(live(plan, world.clone()));
+    let violations = checks::check(&world.lock().history);
+    let inner = world.lock();
+    let acked_records = inner.history.acked().map(|(_, produce)| produce.values.len() as u64).sum();
+    let unknown = |produce: &&crate::history::Produce| produce.outcome == crate::history::Outcome::Unknown;
+    Report {
+        seed: plan.seed,
+        trace_hash: inner.trace.hash().to_string(),
+        events: inner.trace.count(),
+        simulated_ns,
+        fired: inner.fired.clone(),
+        acked_records,
+        unknown_produces: inner.history.produces.iter().filter(unknown).count() as u64,
+        read_records: inner.history.seen.len() as u64,
+        last_events: if violations.is_empty() { Vec::new() } else { inner.trace.last().map(str::to_owned).collect() },
+        violations: violations.into_iter().map(Found::from).collect(),
+    }
+}
+
+async fn live(plan: &Plan, world: World) -> u64 {
+    let clients = workload::Clients::build(plan, &world);
+    let mut supervisor = Supervisor::new(plan, &world, clients.ids());
+    clients.start(plan, &world);
+    let trims = tokio::spawn(workload::trims(plan.clone(), world.clone()));
+    supervisor.trouble().await;
+
+    let mut serves = supervisor.heal(CONVERGE).await;
+    if serves {
+        supervisor.peace(Duration::from_millis(1_500)).await;
+        if let Some(power_seed) = plan.last_power_seed {
+            serves = supervisor.last_power_loss(power_seed, CONVERGE).await;
+        }
+    }
+    if serves {
+        supervisor.peace(Duration::from_millis(500)).await;
+        world.lock().stopping = true;
+        trims.abort();
+        let reading = clients.read_all(&world);
+        if madsim::time::timeout(CONVERGE, reading).await.is_err() {
+            world.complain("liveness", "after heal the log could not be read to its end in time");
+        }
+    } else {
+        world.complain("liveness", format!("after heal the node did not serve within {CONVERGE:?}"));
+    }
+    for (name, times) in supervisor.machine.disk.fired() {
+        // The supervisor counts what it does itself.
+        if !matches!(name, "process_crash" | "power_loss") {
+            *world.lock().fired.entry(disk_fault(name).to_owned()).or_default() += times;
+        }
+    }
+    Handle::current().kill(supervisor.machine.id);
+    now_ns()
+}
+
+/// The plan's name for what the disk counts.
+fn disk_fault(name: &str) -> &str {
+    match name {
+        "short_write" => "short_writes",
+        other => other,
+    }
+}

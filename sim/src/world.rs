@@ -1,0 +1,76 @@
+//! The world of one run: what all its tasks share.
+
+use crate::history::{Complaint, History, Restarted};
+use crate::trace::Trace;
+use madsim::time::TimeHandle;
+use seedlog_agent::Agent;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Shared by the harness, the clients and the node's own task. One thread runs them all; the lock only
+/// satisfies the compiler and is never held across an await.
+#[derive(Clone)]
+pub struct World(Arc<Mutex<Inner>>);
+
+pub struct Inner {
+    pub history: History,
+    pub trace: Trace,
+    /// How often each kind of fault, and each rare state, happened.
+    pub fired: BTreeMap<String, u64>,
+    /// The running agent, for what no client can ask for.
+    pub agent: Option<Arc<Agent>>,
+    /// Clients end when this is set.
+    pub stopping: bool,
+}
+
+/// Simulated nanoseconds since the start of the world.
+pub fn now_ns() -> u64 {
+    TimeHandle::current().elapsed().as_nanos() as u64
+}
+
+impl World {
+    pub fn new(trace: Trace) -> World {
+        let history = History::default();
+        let inner = Inner { history, trace, fired: BTreeMap::new(), agent: None, stopping: false };
+        World(Arc::new(Mutex::new(inner)))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub fn event(&self, line: impl Into<String>) {
+        self.lock().trace.event(now_ns(), line.into());
+    }
+
+    pub fn fired(&self, what: &str) {
+        *self.lock().fired.entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub fn complain(&self, check: &'static str, what: impl Into<String>) {
+        let (what, at_ns) = (what.into(), now_ns());
+        self.event(format!("complaint for {check}: {what}"));
+        self.lock().history.complaints.push(Complaint { check, what, at_ns });
+    }
+
+    pub fn stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    pub fn agent(&self) -> Option<Arc<Agent>> {
+        self.lock().agent.clone()
+    }
+
+    /// The node serves again: `range` is what it has, at this very moment.
+    pub fn restarted(&self, (first_offset, next_offset): (u64, u64)) {
+        let mut inner = self.lock();
+        let restarted = Restarted {
+            at_ns: now_ns(),
+            first_offset,
+            next_offset,
+            acked_next_offset: inner.history.acked_next_offset(),
+            tried_records: inner.history.tried_records(),
+        };
+        inner.history.restarts.push(restarted);
+    }
+}
