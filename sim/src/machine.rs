@@ -7,7 +7,6 @@ use madsim::task::NodeId;
 use seedlog_agent::{Agent, StartError, StopReason};
 use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::sim;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -95,10 +94,7 @@ impl Machine {
 }
 
 fn agent_config(plan: &Plan) -> seedlog_agent::Config {
-    let mut config = seedlog_agent::Config::new("/data");
-    config.rpc_addr = NODE_ADDR.parse::<SocketAddr>().expect("an address");
-    config.http_addr = None;
-    config.insecure = true;
+    let mut config = seedlog_agent::Config::new("/data".into(), NODE_ADDR.parse().expect("an address"));
     config.heartbeat = Duration::from_millis(plan.config.heartbeat_ms);
     config.log = seedlog_log::Config {
         segment_bytes_max: plan.config.segment_bytes_max,
@@ -150,13 +146,10 @@ async fn life(
 
 /// Whether a start was refused for what lies on the disk, not for an operation that failed.
 fn is_damage(error: &StartError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(open) = error.downcast_ref::<seedlog_log::OpenError>() {
-            return !matches!(open, seedlog_log::OpenError::Io { .. });
+    match error {
+        StartError::DataDir(open) | StartError::Node(seedlog_raft::StartError::Open(open)) => {
+            !matches!(open, seedlog_log::OpenError::Io { .. })
         }
-        cause = error.source();
+        _ => false,
     }
-    // No error of the log's: everything it can say of a file is in OpenError.
-    false
 }

@@ -151,7 +151,7 @@ pub fn plan(seed: u64) -> Plan {
     faults.sort_by_key(|planned| planned.at_ms);
     let mut rng = keyed(seed, &["plan".into(), "config".into()]);
     let config = Config {
-        segment_bytes_max: 1 << rng.random_range(11..=17),
+        segment_bytes_max: 1 << rng.random_range(12..=16),
         index_rows_max: 1 << rng.random_range(3..=9),
         prewrite_bytes: if rng.random_bool(0.5) { 0 } else { 1 << rng.random_range(9..=14) },
         heartbeat_ms: rng.random_range(100..=200),

@@ -82,7 +82,7 @@ async fn live(plan: &Plan, world: World) -> u64 {
     let clients = workload::Clients::build(plan, &world);
     let mut supervisor = Supervisor::new(plan, &world, clients.ids());
     clients.start(plan, &world);
-    let trims = tokio::spawn(workload::trims(plan.clone(), world.clone()));
+    let trims = tokio::spawn(workload::trims(plan.clone(), world.clone(), supervisor.machine.id));
     supervisor.trouble().await;
 
     let mut serves = supervisor.heal(CONVERGE).await;
