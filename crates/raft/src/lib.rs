@@ -1,0 +1,38 @@
+//! openraft over the log: the Raft log *is* the log, and everything else is the fold over it.
+//!
+//! [`Node`] is what the rest of the product sees. Inside, data goes one way:
+//!
+//! ```text
+//! produce ─> openraft ─> store (append) ─> tail ─> writer ─> seedlog_log::Writer ─> disk
+//!                 │                          ▲        │ one sync per batch, then the callbacks
+//!                 └─> machine (apply) <──────┴────────┘
+//!                        └─> the applied range, which wakes readers
+//! ```
+//!
+//! Absent here: a second copy of any record, a snapshot with records in it, a poll.
+
+mod applied;
+mod error;
+mod machine;
+mod network;
+mod node;
+mod produce;
+mod read;
+mod rt;
+mod settings;
+mod space;
+mod status;
+mod stop;
+mod store;
+mod tail;
+mod trim;
+mod types;
+mod vote;
+mod writer;
+
+pub use error::{NotReady, ProduceError, ReadError, StartError, TrimError};
+pub use node::Node;
+pub use produce::{Pending, Produced};
+pub use settings::NodeConfig;
+pub use status::{Role, Status};
+pub use stop::StopReason;

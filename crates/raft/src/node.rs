@@ -1,0 +1,235 @@
+//! A node: a log, the Raft over it, and the tasks that keep them.
+
+use crate::applied::Progress;
+use crate::error::{NotReady, StartError};
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::settings::NodeConfig;
+use crate::space::Space;
+use crate::status::{self, Status};
+use crate::stop::{Stop, StopReason};
+use crate::store::{Held, Store};
+use crate::tail::Tail;
+use crate::trim;
+use crate::types::{self, Peer, Raft, TypeConfig};
+use crate::vote::VoteFile;
+use crate::writer::{self, Parts, Queue, Request};
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::Fatal;
+use rand::Rng as _;
+use seedlog_runtime::disk::Disk;
+use seedlog_runtime::{blocking, clock, select, spawn, watch};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
+
+/// How long a shutdown waits for those who have not fetched their answers.
+const ANSWERS_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: NodeConfig,
+    raft: Raft,
+    store: Store,
+    queue: Queue,
+    progress: Progress,
+    space: Arc<Space>,
+    in_flight: Arc<Semaphore>,
+    freed: watch::Sender<u64>,
+    stop: Stop,
+}
+
+impl Node {
+    /// Opens the log in `group_dir` and starts Raft over it. With `config.bootstrap`, and nothing
+    /// there yet, the node becomes the only voter of a new cluster.
+    ///
+    /// # Errors
+    /// If the log is damaged or cannot be opened, naming the place; nothing has been changed then.
+    pub async fn start(disk: Arc<dyn Disk>, group_dir: PathBuf, config: NodeConfig) -> Result<Node, StartError> {
+        let openraft_config = Arc::new(config.openraft().map_err(StartError::Config)?);
+        let mut log_config = config.log.clone();
+        if log_config.salt == 0 {
+            log_config.salt = seedlog_runtime::rng("log salt").next_u64();
+        }
+        let vote_file = VoteFile::new(disk.clone(), &group_dir);
+        let (opened, vote) = {
+            let (disk, dir, vote_file) = (disk.clone(), group_dir.clone(), vote_file.clone());
+            blocking(move || {
+                let opened = seedlog_log::open(disk, &dir, log_config)?;
+                Ok::<_, StartError>((opened, vote_file.read()?))
+            })
+            .await?
+        };
+        let recovered = opened.recovered;
+        if let Some(torn) = &recovered.torn {
+            tracing::warn!(%torn, "the last batch had not been acknowledged");
+        }
+
+        let stop = Stop::new();
+        let space = Arc::new(Space::new(disk, group_dir, config.reserve_bytes));
+        let tail = Tail::new(recovered.last_purged, recovered.last, config.tail_bytes_max);
+        let held = Arc::new(Held::new(tail, vote, recovered.committed.map(types::log_id)));
+        let reader = opened.reader;
+        let start = reader.first_checkpoint();
+        let queue = writer::start(Parts {
+            log: opened.writer,
+            reader: reader.clone(),
+            vote: vote_file,
+            held: held.clone(),
+            space: space.clone(),
+            stop: stop.clone(),
+        });
+        let store = Store::new(held, queue.clone(), reader);
+        let progress = Progress::new((&recovered.checkpoint).into());
+        let machine = Machine::new(recovered.checkpoint, start, store.clone(), progress.clone());
+        let raft = Raft::new(config.node_id, openraft_config, Network, store.clone(), machine).await;
+        let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+
+        let pristine = recovered.last.is_none() && vote.is_none();
+        if pristine && config.bootstrap {
+            let me = Peer { rpc_addr: config.rpc_addr.clone() };
+            let initialized = raft.initialize(BTreeMap::from([(config.node_id, me)])).await;
+            initialized.map_err(|error| StartError::Raft(error.to_string()))?;
+        } else if raft.voter_ids().eq([config.node_id]) {
+            // Nobody else could win, or object: no need to wait for the timeout.
+            raft.trigger().elect(false).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+        }
+
+        let freed = watch::channel(0).0;
+        drop(spawn(supervise(raft.clone(), stop.clone())));
+        drop(spawn(trim::follow(raft.clone(), store.clone(), progress.clone(), freed.clone())));
+        let in_flight = Arc::new(Semaphore::new(config.in_flight_bytes_max));
+        Ok(Node { inner: Arc::new(Inner { config, raft, store, queue, progress, space, in_flight, freed, stop }) })
+    }
+
+    /// Returns when this node knows a leader and has applied an entry of the current term: then it has
+    /// applied all that was committed in earlier ones.
+    ///
+    /// # Errors
+    /// If the node stops first.
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        let mut metrics = self.raft().metrics();
+        loop {
+            let is_ready = {
+                let now = metrics.borrow_watched();
+                let applied = self.progress().now().last;
+                now.current_leader.is_some() && applied.is_some_and(|last| last.term == now.current_term)
+            };
+            if is_ready {
+                return Ok(());
+            }
+            select! {
+                reason = self.stopped() => return Err(NotReady(reason)),
+                changed = metrics.changed() => if changed.is_err() {
+                    return Err(NotReady(self.stopped().await));
+                },
+            }
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        status::status(&metrics, self.progress().now(), self.stop_reason().is_some())
+    }
+
+    /// Returns when the node has stopped, with the first reason it had.
+    pub async fn stopped(&self) -> StopReason {
+        self.inner.stop.stopped().await
+    }
+
+    /// Takes no more produce calls, answers those under way, seals the log and stops. Returns under a
+    /// failed disk too.
+    pub async fn shutdown(&self) {
+        let Inner { in_flight, config, .. } = &*self.inner;
+        let all = in_flight.clone();
+        // Everything that is in flight holds a part; the rest of the queue is served before us.
+        let drained = clock::timeout(ANSWERS_MAX, all.acquire_many_owned(config.in_flight_bytes_max as u32));
+        select! {
+            drained = drained => drop(drained),
+            _ = self.stopped() => {}
+        }
+        in_flight.close();
+        // It has no error to tell: whatever ended Raft before is in the reason already.
+        let _ = self.raft().shutdown().await;
+        let (done, ended) = oneshot::channel();
+        if self.inner.queue.send(Request::Shutdown { done }).is_ok() {
+            // Dropped when done.
+            let _ = ended.await;
+        }
+        self.inner.stop.shutdown();
+    }
+
+    pub(crate) fn config(&self) -> &NodeConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.inner.raft
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.inner.progress
+    }
+
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.inner.space
+    }
+
+    pub(crate) fn in_flight(&self) -> Arc<Semaphore> {
+        self.inner.in_flight.clone()
+    }
+
+    pub(crate) fn freed(&self) -> &watch::Sender<u64> {
+        &self.inner.freed
+    }
+
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        self.inner.stop.reason()
+    }
+
+    /// The reason behind openraft's word for it.
+    pub(crate) fn stopped_by(&self, fatal: &Fatal<TypeConfig>) -> StopReason {
+        self.stop_reason().unwrap_or_else(|| reason_of(fatal))
+    }
+}
+
+fn reason_of(fatal: &Fatal<TypeConfig>) -> StopReason {
+    match fatal {
+        Fatal::Stopped => StopReason::Shutdown,
+        Fatal::Panicked => StopReason::Failed("raft panicked".into()),
+        Fatal::StorageError(error) => StopReason::Failed(error.to_string()),
+    }
+}
+
+/// Whichever fails first, Raft or the disk under it, takes the other along.
+async fn supervise(raft: Raft, stop: Stop) {
+    let mut metrics = raft.metrics();
+    loop {
+        let running = metrics.borrow_watched().running_state.clone();
+        if let Err(fatal) = running {
+            match reason_of(&fatal) {
+                StopReason::Shutdown => stop.shutdown(),
+                StopReason::Failed(reason) => stop.fail(reason),
+            }
+        }
+        select! {
+            _ = stop.stopped() => break,
+            changed = metrics.changed() => if changed.is_err() {
+                stop.fail("raft ended without a reason");
+            },
+        }
+    }
+    // It has no error to tell; see above.
+    let _ = raft.shutdown().await;
+}

@@ -1,0 +1,93 @@
+//! Reading. A committed record never changes, so what is applied here is served from here; only a miss
+//! ("is there anything past here yet?") asks Raft.
+
+use crate::applied::Applied;
+use crate::error::ReadError;
+use crate::node::Node;
+use crate::produce::leader_hint;
+use openraft::ReadPolicy;
+use openraft::errors::{LinearizableReadError, RaftError};
+use seedlog_log::Record;
+use seedlog_runtime::{blocking, select};
+
+impl Node {
+    /// Records from `from_offset` on: at least one, at most `records_max`, and no more than about
+    /// `bytes_max` bytes unless the first alone has more.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] only after Raft has confirmed that there is nothing there.
+    pub async fn read(&self, from_offset: u64, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, ReadError> {
+        let mut applied = self.progress().now();
+        if from_offset >= applied.next_offset {
+            applied = self.linearize().await?;
+        }
+        let Applied { first_offset, next_offset, .. } = applied;
+        if !(first_offset..next_offset).contains(&from_offset) {
+            return Err(ReadError::OutOfRange { asked: from_offset, first: first_offset, next: next_offset });
+        }
+        if let Some(last) = applied.last {
+            // A majority without this node may have committed what its own disk does not show yet.
+            select! {
+                () = self.store().durable(last.index) => {}
+                reason = self.stopped() => return Err(ReadError::Stopped(reason)),
+            }
+        }
+        let reader = self.store().reader().clone();
+        let records = blocking(move || reader.records(from_offset, next_offset, records_max.max(1), bytes_max)).await;
+        match records {
+            // Trimmed, and freed, since we looked.
+            Err(seedlog_log::ReadError::Trimmed { .. } | seedlog_log::ReadError::Purged { .. }) => {
+                let Applied { first_offset, next_offset, .. } = self.progress().now();
+                Err(ReadError::OutOfRange { asked: from_offset, first: first_offset, next: next_offset })
+            }
+            records => Ok(records?),
+        }
+    }
+
+    /// Returns when the record at `offset` is applied here, or the node stops. Woken, never polling.
+    pub async fn wait_for(&self, offset: u64) {
+        select! {
+            _ = self.progress().wait_for(|applied| applied.next_offset > offset) => {}
+            _ = self.stopped() => {}
+        }
+    }
+
+    /// The offsets readable here: from the first up to, not including, the second.
+    pub fn range(&self) -> (u64, u64) {
+        let applied = self.progress().now();
+        (applied.first_offset, applied.next_offset)
+    }
+
+    /// The range, as Raft confirms it to be now: nothing that was acked before the call lies past it.
+    ///
+    /// # Errors
+    /// If this node does not lead, or no majority answers.
+    pub async fn confirmed_range(&self) -> Result<(u64, u64), ReadError> {
+        let applied = self.linearize().await?;
+        Ok((applied.first_offset, applied.next_offset))
+    }
+
+    /// What is applied, once that covers all that was committed anywhere when this was called.
+    async fn linearize(&self) -> Result<Applied, ReadError> {
+        if let Some(reason) = self.stop_reason() {
+            return Err(ReadError::Stopped(reason));
+        }
+        // Never by lease: clocks drift. Never on this leader's own word: it may be alone.
+        let (read, _) = self.raft().get_read_log_id(ReadPolicy::ReadIndex).await.map_err(|error| match error {
+            RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
+                ReadError::NotLeader { leader: leader_hint(forward) }
+            }
+            RaftError::APIError(LinearizableReadError::QuorumNotEnough(missing)) => {
+                ReadError::NoQuorum { reason: missing.to_string() }
+            }
+            RaftError::Fatal(fatal) => ReadError::Stopped(self.stopped_by(&fatal)),
+        })?;
+        let index = read.log_id().index;
+        select! {
+            applied = self.progress().wait_for(|applied| applied.last.is_some_and(|last| last.index >= index)) => {
+                Ok(applied)
+            }
+            reason = self.stopped() => Err(ReadError::Stopped(reason)),
+        }
+    }
+}

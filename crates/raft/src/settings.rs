@@ -1,0 +1,67 @@
+//! What a node is told at its start, and what openraft is told.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    pub node_id: u64,
+    pub cluster_id: u128,
+    /// Where others reach this node.
+    pub rpc_addr: String,
+    pub log: seedlog_log::Config,
+    /// All of Raft's times follow from it: more than a round trip and a sync together.
+    pub heartbeat: Duration,
+    /// If the log is empty: make this node the first and only voter of the cluster.
+    pub bootstrap: bool,
+    /// A produce call's records, encoded, take at most this.
+    pub produce_bytes_max: usize,
+    /// Produce calls that are not answered yet hold at most this together; more wait their turn.
+    pub in_flight_bytes_max: usize,
+    /// Entries kept in memory after they are durable, since they are read again at once.
+    pub tail_bytes_max: usize,
+    /// Below this much free space nothing is produced any more.
+    pub reserve_bytes: u64,
+}
+
+impl NodeConfig {
+    pub fn new(node_id: u64, cluster_id: u128, rpc_addr: impl Into<String>) -> NodeConfig {
+        NodeConfig {
+            node_id,
+            cluster_id,
+            rpc_addr: rpc_addr.into(),
+            log: seedlog_log::Config::default(),
+            heartbeat: Duration::from_millis(150),
+            bootstrap: true,
+            produce_bytes_max: 4 << 20,
+            in_flight_bytes_max: 32 << 20,
+            tail_bytes_max: 16 << 20,
+            reserve_bytes: 64 << 20,
+        }
+    }
+
+    /// # Errors
+    /// With what is wrong with the heartbeat.
+    pub(crate) fn openraft(&self) -> Result<openraft::Config, String> {
+        let heartbeat_ms = u64::try_from(self.heartbeat.as_millis()).unwrap_or(u64::MAX);
+        if !(10..=60_000).contains(&heartbeat_ms) {
+            return Err(format!("a heartbeat of {:?} is not between 10 ms and 60 s", self.heartbeat));
+        }
+        let config = openraft::Config {
+            cluster_name: format!("{:032x}", self.cluster_id),
+            heartbeat_interval: heartbeat_ms,
+            election_timeout_min: 6 * heartbeat_ms,
+            election_timeout_max: 12 * heartbeat_ms,
+            install_snapshot_timeout: 12 * heartbeat_ms,
+            // The log is trimmed by a committed command, never because it has grown.
+            snapshot_policy: openraft::SnapshotPolicy::Never,
+            purge_batch_size: 1,
+            max_in_snapshot_log_to_keep: u64::MAX,
+            enable_pre_vote: Some(true),
+            // A leader that restarts and takes its place back could have lost a tail that it had not
+            // flushed, and would use the same term and index for something else.
+            enable_leader_restore: Some(false),
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|error| error.to_string())
+    }
+}
