@@ -1,0 +1,15 @@
+//! Config in, running node out: the only crate that sees everything a node is made of.
+//!
+//! The same [`Agent`] runs in production and as a node of the simulation; there, without HTTP.
+
+mod agent;
+mod config;
+mod error;
+#[cfg(feature = "http")]
+mod http;
+
+pub use agent::Agent;
+pub use config::{BadConfig, Config};
+pub use error::StartError;
+pub use seedlog_raft::StopReason;
+pub use seedlog_server::Limits;

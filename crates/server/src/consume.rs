@@ -39,12 +39,19 @@ impl Service {
     }
 
     /// At least one record.
-    pub(crate) async fn records(&self, from: u64, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, ApiError> {
+    pub(crate) async fn records(
+        &self,
+        from: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, ApiError> {
         let kept = self.node().read(from, records_max, bytes_max).await.map_err(crate::error::read)?;
         kept.into_iter()
             .map(|kept| {
                 with_position(kept.bytes, kept.offset, kept.term, kept.append_time_ms).map_err(|error| {
-                    ApiError::Internal { what: format!("the record kept at offset {} does not decode: {error}", kept.offset) }
+                    ApiError::Internal {
+                        what: format!("the record kept at offset {} does not decode: {error}", kept.offset),
+                    }
                 })
             })
             .collect()
@@ -65,14 +72,9 @@ impl Service {
         }
     }
 
-    /// The log's end, as of now and not as of what this replica happened to have applied: a miss is
-    /// answered by the leader.
+    /// The log's end, as of now and not as of what this replica happens to have applied.
     async fn end(&self) -> Result<u64, ApiError> {
-        match self.records(u64::MAX, 1, 1).await {
-            Err(ApiError::OffsetOutOfRange { next, .. }) => Ok(next),
-            Err(error) => Err(error),
-            Ok(_) => Err(ApiError::Internal { what: "there is a record at the last offset possible".into() }),
-        }
+        self.node().confirmed_range().await.map(|(_, next)| next).map_err(crate::error::read)
     }
 }
 

@@ -16,7 +16,7 @@ mod servers;
 mod service;
 mod stopping;
 
-pub use grpc::log_server;
+pub use grpc::add_log;
 pub use limits::{BadLimit, Limits, MESSAGE_BYTES_MAX};
 pub use service::Service;
 pub use stopping::Stopping;

@@ -1,7 +1,6 @@
 //! How much one request may ask for.
 
-/// The largest gRPC message, either way. Peers of ours are built with the same number, so it is fixed.
-pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
+pub use seedlog_runtime::rpc::MESSAGE_BYTES_MAX;
 
 /// The most records in one answer: with at most 64 bytes of framing each, and the bytes of
 /// [`READ_BYTES_MAX`] and one record more, an answer stays below [`MESSAGE_BYTES_MAX`].

@@ -5,6 +5,7 @@ use crate::service::Service;
 use bytes::Bytes;
 use seedlog_api::v1::{ProduceRequest, ProduceResponse, Record};
 use seedlog_api::{ApiError, stored};
+use seedlog_raft::Produced;
 
 impl Service {
     /// Appends the record, or the batch: all of it or nothing. Returns once it is committed.
@@ -13,13 +14,12 @@ impl Service {
     /// See the table in [`ApiError`]. After [`ApiError::OutcomeUnknown`] the records may be in the log.
     pub async fn produce(&self, request: ProduceRequest) -> Result<ProduceResponse, ApiError> {
         let records = accept(request, self.limits())?;
-        self.append(records).await
+        self.node().produce(records).await.map(response).map_err(crate::error::produce)
     }
+}
 
-    pub(crate) async fn append(&self, records: Vec<Bytes>) -> Result<ProduceResponse, ApiError> {
-        let produced = self.node().produce(records).await.map_err(crate::error::produce)?;
-        Ok(ProduceResponse { offset: produced.first_offset, count: produced.count, error: None })
-    }
+pub(crate) fn response(produced: Produced) -> ProduceResponse {
+    ProduceResponse { offset: produced.first_offset, count: produced.count, error: None }
 }
 
 /// The records of a request as they are kept, or why it is refused: before anything is proposed.
@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn key_and_headers_count_too() {
         let headers = vec![Header { name: "n".repeat(1 << 19), value: vec![0; 1 << 18].into() }];
-        let large = Record { value: vec![0; 1 << 17].into(), key: vec![0; 1 << 17].into(), headers, ..Record::default() };
+        let large =
+            Record { value: vec![0; 1 << 17].into(), key: vec![0; 1 << 17].into(), headers, ..Record::default() };
         assert_eq!(bytes_of(&large), 1 << 20);
         assert!(accept(one(large.clone()), &Limits::default()).is_ok());
         let larger = Record { key: vec![0; (1 << 17) + 1].into(), ..large };

@@ -1,7 +1,8 @@
 //! The fast road in: requests are taken in as they come and answered in their order.
 //!
-//! Each is proposed the moment it is taken in, so those of one stream share writes and syncs with each
-//! other and with everybody else's; at most `in_flight_max` are taken in and not answered.
+//! Each is proposed when it is taken in, without waiting for the answers to those before it, so those of
+//! one stream share writes and syncs with each other and with everybody else's; at most `in_flight_max`
+//! are taken in and not answered.
 //!
 //! **A request that fails.** A client that set `errors_in_answers` in it gets the failure as `error` of
 //! that request's answer, and the stream goes on. For a client that did not (the book's, which does not
@@ -11,35 +12,39 @@
 
 use crate::produce::accept;
 use crate::service::Service;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use seedlog_api::ApiError;
 use seedlog_api::v1::{ProduceRequest, ProduceResponse};
 use std::collections::VecDeque;
-use std::future::{Future, ready};
-use std::pin::{Pin, pin};
+use std::future::ready;
+use std::pin::pin;
 use tokio::sync::mpsc;
 use tonic::Status;
 
 type Answer = Result<ProduceResponse, Status>;
-type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
+/// A request that is handed over to Raft, or was refused.
+type Pending = BoxFuture<'static, Answer>;
 
 /// Takes requests in until they end, the node stops, or one fails for good; then answers what is in
 /// flight. Ends early if nobody listens to the answers any more.
 ///
 /// This is a task of its own, not a stream that its transport polls: a client that does not read its
-/// answers must not keep the requests it has proposed from being driven on, since they may hold a
-/// place in the queue of everybody's.
+/// answers must not keep what it has proposed from being driven on, since that may hold a place in a
+/// queue that everybody shares.
 pub(crate) async fn pump<S>(service: Service, requests: S, answers: mpsc::Sender<Answer>)
 where
     S: Stream<Item = Result<ProduceRequest, Status>> + Send,
 {
     let mut requests = pin!(requests);
+    // One at a time, so that a stream's records keep their order also when there is no room at once.
+    let mut proposing: Option<BoxFuture<'static, Pending>> = None;
     let mut in_flight: FuturesOrdered<Pending> = FuturesOrdered::new();
     let mut answered: VecDeque<Answer> = VecDeque::new();
     let mut taking = true;
     loop {
-        if !taking && in_flight.is_empty() && answered.is_empty() {
+        if !taking && proposing.is_none() && in_flight.is_empty() && answered.is_empty() {
             return;
         }
         let room = in_flight.len() + answered.len() < service.limits().in_flight_max;
@@ -53,17 +58,28 @@ where
                     return;
                 }
             }
-            // Before the next is taken in, so that each is proposed in its turn.
             Some(answer) = in_flight.next(), if !in_flight.is_empty() => answered.push_back(answer),
-            () = service.stopping().wait(), if taking => {
+            pending = async { proposing.as_mut().expect("checked by the branch").await }, if proposing.is_some() => {
+                proposing = None;
+                in_flight.push_back(pending);
+            }
+            () = service.stopping().wait(), if taking && proposing.is_none() => {
                 taking = false;
                 in_flight.push_back(ready(Err(ApiError::ShuttingDown.into())).boxed());
             }
-            request = requests.next(), if taking && room => match request {
+            request = requests.next(), if taking && proposing.is_none() && room => match request {
                 Some(Ok(request)) => {
-                    let (ends, pending) = propose(service.clone(), request);
-                    taking = !ends;
-                    in_flight.push_back(pending);
+                    let in_answer = request.errors_in_answers;
+                    match accept(request, service.limits()) {
+                        Ok(records) => {
+                            let service = service.clone();
+                            proposing = Some(async move { service.propose(records, in_answer).await }.boxed());
+                        }
+                        Err(refused) => {
+                            taking = in_answer;
+                            in_flight.push_back(ready(failure(refused, in_answer)).boxed());
+                        }
+                    }
                 }
                 Some(Err(status)) => {
                     taking = false;
@@ -75,19 +91,18 @@ where
     }
 }
 
-/// Whether the stream takes in nothing after this request, and its answer.
-fn propose(service: Service, request: ProduceRequest) -> (bool, Pending) {
-    let in_answer = request.errors_in_answers;
-    match accept(request, service.limits()) {
-        Err(refused) => (!in_answer, ready(failure(refused, in_answer)).boxed()),
-        Ok(records) => {
-            let answer = async move {
-                match service.append(records).await {
-                    Ok(response) => Ok(response),
-                    Err(failed) => failure(failed, in_answer),
+impl Service {
+    /// Hands the records over; what comes back is the wait for their answer.
+    async fn propose(self, records: Vec<bytes::Bytes>, in_answer: bool) -> Pending {
+        match self.node().propose(records).await {
+            Err(refused) => ready(failure(crate::error::produce(refused), in_answer)).boxed(),
+            Ok(pending) => async move {
+                match pending.outcome().await {
+                    Ok(produced) => Ok(crate::produce::response(produced)),
+                    Err(failed) => failure(crate::error::produce(failed), in_answer),
                 }
-            };
-            (false, answer.boxed())
+            }
+            .boxed(),
         }
     }
 }

@@ -13,17 +13,22 @@ pub struct Service {
 
 struct Shared {
     node: Node,
+    cluster_id: u128,
     limits: Limits,
     stopping: Stopping,
 }
 
 impl Service {
-    pub fn new(node: Node, limits: Limits, stopping: Stopping) -> Service {
-        Service { shared: Arc::new(Shared { node, limits, stopping }) }
+    pub fn new(node: Node, cluster_id: u128, limits: Limits, stopping: Stopping) -> Service {
+        Service { shared: Arc::new(Shared { node, cluster_id, limits, stopping }) }
     }
 
     pub(crate) fn node(&self) -> &Node {
         &self.shared.node
+    }
+
+    pub(crate) fn cluster_id(&self) -> u128 {
+        self.shared.cluster_id
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -105,7 +105,10 @@ mod tests {
         let cases = [
             (produce(""), "the body is empty, expected {\"record\":{\"value\":\"<base64>\"}}"),
             (produce("hello"), "expected value at line 1, column 1"),
-            (produce("{\"record\":\n{\"val\":\"\"}}"), "unknown field `val`, expected `value` or `offset` at line 2, column 6"),
+            (
+                produce("{\"record\":\n{\"val\":\"\"}}"),
+                "unknown field `val`, expected `value` or `offset` at line 2, column 6",
+            ),
             (produce(r#"{"record":{}}"#), "missing field `value` at line 1, column 12"),
             (produce(r#"{"value":"aGk="}"#), "unknown field `value`, expected `record`"),
             (produce(r#"{"record":{"value":"aG!="}}"#), "'!' at position 2"),

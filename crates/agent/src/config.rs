@@ -1,0 +1,122 @@
+use seedlog_server::{BadLimit, Limits};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a node has to be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Absolute. Created if it is not there.
+    pub data_dir: PathBuf,
+    /// gRPC, for clients. Port 0 takes any that is free.
+    pub rpc_addr: SocketAddr,
+    /// HTTP/JSON; none: not served.
+    pub http_addr: Option<SocketAddr>,
+    /// What people call this node.
+    pub node_name: String,
+    pub log: seedlog_log::Config,
+    pub limits: Limits,
+    /// How often a leader shows that it is there. Elections start after a few missed ones.
+    pub heartbeat: Duration,
+}
+
+impl Config {
+    /// The defaults, for what has one.
+    pub fn new(data_dir: PathBuf, rpc_addr: SocketAddr) -> Config {
+        Config {
+            data_dir,
+            rpc_addr,
+            http_addr: None,
+            node_name: "seedlog".to_owned(),
+            log: seedlog_log::Config::default(),
+            limits: Limits::default(),
+            heartbeat: Duration::from_millis(150),
+        }
+    }
+}
+
+/// A value that a node cannot run with, and what it may be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    #[error("data_dir is {given:?}, it must be an absolute path")]
+    DataDir { given: PathBuf },
+    #[error("node_name is {given:?}, it must have 1 to {max} characters, none of them control characters")]
+    NodeName { given: String, max: usize },
+    #[error("{name} is {value}, it must be from {min} to {max}")]
+    Number { name: &'static str, value: u64, min: u64, max: u64 },
+    #[error(transparent)]
+    Limit(#[from] BadLimit),
+    #[error("http_addr is {given}, but this program was built without HTTP")]
+    NoHttp { given: SocketAddr },
+}
+
+const NODE_NAME_MAX: usize = 255;
+
+impl Config {
+    /// # Errors
+    /// The first value that a node cannot run with.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        if !self.data_dir.is_absolute() {
+            return Err(BadConfig::DataDir { given: self.data_dir.clone() });
+        }
+        let named = (1..=NODE_NAME_MAX).contains(&self.node_name.chars().count());
+        if !named || self.node_name.chars().any(char::is_control) {
+            return Err(BadConfig::NodeName { given: self.node_name.clone(), max: NODE_NAME_MAX });
+        }
+        let within = |name, value, min, max| {
+            if (min..=max).contains(&value) { Ok(()) } else { Err(BadConfig::Number { name, value, min, max }) }
+        };
+        within("log.segment_bytes_max", self.log.segment_bytes_max, 4 << 10, 1 << 40)?;
+        within("log.index_rows_max", self.log.index_rows_max.into(), 1, 1 << 24)?;
+        within("log.prewrite_bytes", self.log.prewrite_bytes, 0, 64 << 20)?;
+        // Twice a round trip and a sync at least; a minute without a leader at most.
+        within("heartbeat in milliseconds", self.heartbeat.as_millis() as u64, 10, 10_000)?;
+        self.limits.check()?;
+        match self.http_addr {
+            Some(given) if cfg!(not(feature = "http")) => Err(BadConfig::NoHttp { given }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new("/data".into(), ([127, 0, 0, 1], 0).into())
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(config().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_value_and_what_it_may_be() {
+        let small = seedlog_log::Config { segment_bytes_max: 100, ..Default::default() };
+        let limits = Limits { in_flight_max: 0, ..Limits::default() };
+        let cases = [
+            (Config { data_dir: "data".into(), ..config() }, "data_dir is \"data\", it must be an absolute path"),
+            (Config { node_name: String::new(), ..config() }, "node_name is \"\", it must have 1 to 255 characters"),
+            (Config { node_name: "a\nb".into(), ..config() }, "node_name is \"a\\nb\""),
+            (Config { log: small, ..config() }, "log.segment_bytes_max is 100, it must be from 4096 to 1099511627776"),
+            (Config { limits, ..config() }, "in_flight_max is 0, it must be from 1 to 65536"),
+            (
+                Config { heartbeat: Duration::from_millis(1), ..config() },
+                "heartbeat in milliseconds is 1, it must be from 10 to 10000",
+            ),
+        ];
+        for (config, wanted) in cases {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{error:?} does not start with {wanted:?}");
+        }
+    }
+
+    #[cfg(not(feature = "http"))]
+    #[test]
+    fn an_http_address_without_http_is_refused_not_ignored() {
+        let config = Config { http_addr: Some(([127, 0, 0, 1], 8080).into()), ..config() };
+        assert!(matches!(config.check(), Err(BadConfig::NoHttp { .. })));
+    }
+}

@@ -1,0 +1,80 @@
+//! `log.v1.Log`: the five RPCs.
+
+use crate::consume_stream::consume_stream;
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::produce_stream::pump;
+use crate::service::Service;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use seedlog_api::ApiError;
+use seedlog_api::v1::log_server::{Log, LogServer};
+use seedlog_api::v1::{
+    ConsumeRequest, ConsumeResponse, GetServersRequest, GetServersResponse, ProduceRequest, ProduceResponse,
+};
+use seedlog_runtime::rpc::{Services, wire, wire_stream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// Answers of a produce stream that are handed to the transport and not yet taken by it.
+const ANSWERS_AHEAD: usize = 16;
+
+/// Adds `log.v1.Log` to what a listener serves.
+pub fn add_log(services: Services, service: Service) -> Services {
+    let server = LogServer::new(Grpc { service })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    services.add(server)
+}
+
+struct Grpc {
+    service: Service,
+}
+
+type Answers<M> = BoxStream<'static, Result<M, Status>>;
+
+#[tonic::async_trait]
+impl Log for Grpc {
+    type ConsumeStreamStream = Answers<ConsumeResponse>;
+    type ProduceStreamStream = Answers<ProduceResponse>;
+
+    async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
+        let response = self.service.produce(wire(request.into_inner())?).await?;
+        Ok(Response::new(wire(response)?))
+    }
+
+    async fn consume(&self, request: Request<ConsumeRequest>) -> Result<Response<ConsumeResponse>, Status> {
+        let response = self.service.consume(wire(request.into_inner())?).await?;
+        Ok(Response::new(wire(response)?))
+    }
+
+    async fn consume_stream(
+        &self,
+        request: Request<ConsumeRequest>,
+    ) -> Result<Response<Self::ConsumeStreamStream>, Status> {
+        let answers = consume_stream(self.service.clone(), wire(request.into_inner())?)?;
+        Ok(Response::new(wire_stream(answers.map_err(Status::from)).boxed()))
+    }
+
+    async fn produce_stream(
+        &self,
+        request: Request<Streaming<ProduceRequest>>,
+    ) -> Result<Response<Self::ProduceStreamStream>, Status> {
+        let requests = wire_stream(request.into_inner().map_err(undecodable));
+        let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
+        seedlog_runtime::spawn(pump(self.service.clone(), requests, sender));
+        Ok(Response::new(wire_stream(ReceiverStream::new(answers)).boxed()))
+    }
+
+    async fn get_servers(&self, _request: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
+        Ok(Response::new(wire(self.service.servers())?))
+    }
+}
+
+/// Bytes that are no protobuf are the sender's mistake; tonic calls it ours.
+fn undecodable(status: Status) -> Status {
+    match status.code() {
+        Code::Internal => ApiError::Malformed { what: status.message().to_owned() }.into(),
+        _ => status,
+    }
+}
