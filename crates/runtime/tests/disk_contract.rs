@@ -396,3 +396,11 @@ fn errors_name_the_operation_and_the_path_on_the_simulated_disk() {
     disk.create_dir_all(Path::new("/data")).unwrap();
     suite(&disk, Path::new("/data"));
 }
+
+#[test]
+fn a_full_real_disk_says_so_by_kind_as_the_simulated_one_does() {
+    let full = RealDisk::new().open(Path::new("/dev/full"), OpenMode::ReadWrite).unwrap();
+    let error = full.write_all_at(b"x", 0).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert!(error.to_string().starts_with("write /dev/full: ") && error.to_string().ends_with("(os error 28)"));
+}
