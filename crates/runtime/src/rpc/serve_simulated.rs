@@ -1,0 +1,227 @@
+//! Messages, as madsim-tonic's generated clients send and expect them:
+//!
+//! |          | single                                   | stream                                          |
+//! |----------|------------------------------------------|-------------------------------------------------|
+//! | request  | `(PathAndQuery, bool, Request<Box<M>>)`  | `(PathAndQuery, bool, Request<Box<()>>)`, `M`.. |
+//! | response | `Result<Response<Box<M>>>`               | `Result<Response<()>>`, `Result<Box<M>>`.., `()`|
+//!
+//! The `bool` says whether the client expects a stream. One connection is one call.
+
+use super::DRAIN_MAX;
+use crate::{clock, sim, watch};
+use futures_util::stream::{self, StreamExt};
+use madsim::net::{Endpoint, Receiver, Sender, ToSocketAddrs};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::{BoxFuture, BoxMessage, BoxMessageStream, RequestExt, Service};
+use tonic::transport::NamedService;
+use tonic::{Code, Request, Response, Status};
+
+/// A bound port; connections queue up from now on.
+pub struct Listener {
+    endpoint: Endpoint,
+    local_addr: SocketAddr,
+}
+
+type Call = (PathAndQuery, Request<BoxMessageStream>);
+type Answer = Response<BoxMessageStream>;
+type AnyService = dyn Service<Call, Response = Answer, Error = Status, Future = BoxFuture<Answer, Status>> + Send;
+
+/// What a listener serves.
+#[derive(Clone, Default)]
+pub struct Services {
+    by_name: HashMap<&'static str, Arc<Mutex<AnyService>>>,
+}
+
+impl Services {
+    pub fn new() -> Services {
+        Services::default()
+    }
+
+    /// Adds a generated server, such as `LogServer::new(..)`.
+    #[allow(clippy::should_implement_trait)]
+    pub fn add<S>(mut self, service: S) -> Services
+    where
+        S: Service<Call, Response = Answer, Error = Status, Future = BoxFuture<Answer, Status>>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.by_name.insert(S::NAME, Arc::new(Mutex::new(service)));
+        self
+    }
+
+    fn call(&self, path: PathAndQuery, request: Request<BoxMessageStream>) -> BoxFuture<Answer, Status> {
+        let name = path.path().split('/').nth(1).unwrap_or_default();
+        let Some(service) = self.by_name.get(name) else {
+            return Box::pin(async { Err(Status::unimplemented("")) });
+        };
+        let no_method = format!("no path: {path}");
+        let answer = service.lock().expect("a generated server does not panic").call((path, request));
+        Box::pin(async move {
+            match answer.await {
+                // The generated server's word for a method that it does not know; production says:
+                Err(status) if status.code() == Code::InvalidArgument && status.message() == no_method => {
+                    Err(Status::unimplemented(""))
+                }
+                answer => answer,
+            }
+        })
+    }
+}
+
+/// How far the server is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// What is under way is finished.
+    Draining,
+    /// It took too long.
+    Cut,
+}
+
+impl Listener {
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Listener> {
+        let endpoint = Endpoint::bind(address).await?;
+        Ok(Listener { local_addr: endpoint.local_addr()?, endpoint })
+    }
+
+    /// With the port that was chosen, if it was left open.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `shutdown`; then accepts nothing new, finishes what is under way (at most
+    /// [`DRAIN_MAX`]) and returns.
+    pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let (phase, seen_phase) = watch::channel(Phase::Serving);
+        // Each connection holds a sender: the channel closes when the last one is done.
+        let (under_way, mut all_done) = mpsc::channel::<()>(1);
+        let accept = async {
+            loop {
+                let (tx, rx, peer_addr) = self.endpoint.accept1().await?;
+                let connection = Connection {
+                    services: services.clone(),
+                    tx: Arc::new(tx),
+                    local_addr: self.local_addr,
+                    peer_addr,
+                    phase: seen_phase.clone(),
+                };
+                let under_way = under_way.clone();
+                crate::spawn(async move {
+                    connection.run(rx).await;
+                    drop(under_way);
+                });
+            }
+        };
+        crate::select! {
+            () = shutdown => {}
+            failed = accept => {
+                let error: io::Result<std::convert::Infallible> = failed;
+                return error.map(|never| match never {});
+            }
+        }
+        drop(self.endpoint);
+        drop(under_way);
+        phase.send(Phase::Draining);
+        if clock::timeout(DRAIN_MAX, all_done.recv()).await.is_err() {
+            tracing::warn!(after = ?DRAIN_MAX, "calls were still under way at shutdown");
+            phase.send(Phase::Cut);
+        }
+        Ok(())
+    }
+}
+
+struct Connection {
+    services: Services,
+    tx: Arc<Sender>,
+    local_addr: SocketAddr,
+    peer_addr: SocketAddr,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Connection {
+    /// One call. Whatever waits here waits for this client only, and ends when the client is gone.
+    async fn run(self, mut rx: Receiver) {
+        let (mut draining, mut cut) = (self.phase.clone(), self.phase.clone());
+        let first = crate::select! {
+            () = self.tx.closed() => return,
+            _ = draining.wait_for(|phase| *phase >= Phase::Draining) => return,
+            first = rx.recv() => first,
+        };
+        // Nothing: a client that only looked whether anybody listens.
+        let Ok(first) = first else { return };
+        let first = first.downcast::<(PathAndQuery, bool, Request<BoxMessage>)>().expect("a call of madsim-tonic's");
+        crate::select! {
+            () = self.tx.closed() => {}
+            _ = cut.wait_for(|phase| *phase == Phase::Cut) => {}
+            // An error here: the client went while it was being answered.
+            _ = self.answer(*first, rx) => {}
+        }
+    }
+
+    async fn answer(&self, call: (PathAndQuery, bool, Request<BoxMessage>), rx: Receiver) -> io::Result<()> {
+        let (path, wants_stream, mut request) = call;
+        request.set_tcp_connect_info(self.local_addr, self.peer_addr);
+        let deadline = request.timeout();
+        let tx = self.tx.clone();
+        let request = request.map(|message| {
+            if message.is::<()>() { messages(rx, tx) } else { stream::once(async { Ok(message) }).boxed() }
+        });
+        let answer = self.services.call(path, request);
+        let answer = match deadline {
+            None => answer.await,
+            Some(deadline) => match clock::timeout(deadline, answer).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Status::cancelled("Timeout expired")),
+            },
+        };
+        match answer {
+            Err(status) if wants_stream => self.send::<Result<Response<()>, Status>>(Err(status)).await,
+            Err(status) => self.send::<Result<Response<BoxMessage>, Status>>(Err(status)).await,
+            Ok(answer) => {
+                let (metadata, mut messages, extensions) = answer.into_parts();
+                if !wants_stream {
+                    let message = messages.next().await.expect("a unary call has one answer");
+                    return self.send(message.map(|m| Response::from_parts(metadata, m, extensions))).await;
+                }
+                self.send(Ok::<_, Status>(Response::from_parts(metadata, (), extensions))).await?;
+                while let Some(message) = messages.next().await {
+                    let last = message.is_err();
+                    self.send(message).await?;
+                    if last {
+                        return Ok(());
+                    }
+                }
+                self.send(()).await
+            }
+        }
+    }
+
+    async fn send<T: Send + Sync + 'static>(&self, message: T) -> io::Result<()> {
+        self.tx.send(Box::new(message)).await
+    }
+}
+
+/// The request stream. Its end is clean only if the client still listens: one that was killed or cut
+/// off must not look like one that had said all.
+fn messages(rx: Receiver, tx: Arc<Sender>) -> BoxMessageStream {
+    stream::unfold(Some((rx, tx)), |open| async move {
+        let (mut rx, tx) = open?;
+        if let Ok(message) = rx.recv().await {
+            return Some((Ok(message), Some((rx, tx))));
+        }
+        // A killed client's tasks are dropped one by one: give the one that listens time to go, too.
+        sim::sleep_world(Duration::from_millis(1)).await;
+        tx.is_closed().then(|| (Err(Status::cancelled("the client went away")), None))
+    })
+    .boxed()
+}
