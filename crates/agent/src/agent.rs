@@ -60,19 +60,21 @@ impl Agent {
         let service = Service::new(node.clone(), identity.cluster_id, config.limits, stopping.clone());
         let services = seedlog_server::add_log(Services::new(), service.clone());
         let rpc_stopping = stopping.clone();
-        let mut tasks = vec![seedlog_runtime::spawn(async move {
+        let rpc_task = seedlog_runtime::spawn(async move {
             if let Err(error) = rpc.serve(services, async move { rpc_stopping.wait().await }).await {
                 tracing::error!(%error, "the gRPC server has stopped");
             }
-        })];
-        #[cfg(feature = "http")]
-        let http_addr = http.map(|http| {
-            let addr = http.local_addr();
-            tasks.push(crate::http::serve(http, service));
-            addr
         });
+        #[cfg(feature = "http")]
+        let (tasks, http_addr) = match http {
+            Some(http) => {
+                let addr = http.local_addr();
+                (vec![rpc_task, crate::http::serve(http, service)], Some(addr))
+            }
+            None => (vec![rpc_task], None),
+        };
         #[cfg(not(feature = "http"))]
-        let http_addr = None;
+        let (tasks, http_addr) = (vec![rpc_task], None);
         tracing::info!(%rpc_addr, ?http_addr, node_id = identity.node_id, data_dir = %config.data_dir.display(), "serving");
         let serving = Mutex::new(Some(Serving { tasks, _data_dir: data_dir }));
         Ok(Agent { identity, rpc_addr, http_addr, node, stopping, serving })
