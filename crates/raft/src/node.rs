@@ -96,7 +96,7 @@ impl Node {
             let me = Peer { rpc_addr: config.rpc_addr.clone() };
             let initialized = raft.initialize(BTreeMap::from([(config.node_id, me)])).await;
             initialized.map_err(|error| StartError::Raft(error.to_string()))?;
-        } else if raft.voter_ids().eq([config.node_id]) {
+        } else if is_only_voter(&raft, config.node_id).await? {
             // Nobody else could win, or object: no need to wait for the timeout.
             raft.trigger().elect(false).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         }
@@ -202,6 +202,14 @@ impl Node {
     pub(crate) fn stopped_by(&self, fatal: &Fatal<TypeConfig>) -> StopReason {
         self.stop_reason().unwrap_or_else(|| reason_of(fatal))
     }
+}
+
+/// Asks Raft itself: its metrics say nothing yet this early.
+async fn is_only_voter(raft: &Raft, node_id: u64) -> Result<bool, StartError> {
+    let only = move |state: &openraft::RaftState<TypeConfig>| {
+        state.membership_state.effective().voter_ids().eq([node_id])
+    };
+    raft.with_raft_state(only).await.map_err(|fatal| StartError::Raft(fatal.to_string()))
 }
 
 fn reason_of(fatal: &Fatal<TypeConfig>) -> StopReason {

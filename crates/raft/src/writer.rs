@@ -133,8 +133,6 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self) {
-        let space = self.space.clone();
-        blocking(move || space.look()).await;
         self.arm();
         while let Some(request) = self.next().await {
             if self.failed.is_some() {
@@ -333,3 +331,6 @@ fn fitting(entries: &[Entry], bytes: &mut usize) -> usize {
     }
     entries.len()
 }
+
+#[cfg(test)]
+mod tests;
