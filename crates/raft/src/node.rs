@@ -206,9 +206,8 @@ impl Node {
 
 /// Asks Raft itself: its metrics say nothing yet this early.
 async fn is_only_voter(raft: &Raft, node_id: u64) -> Result<bool, StartError> {
-    let only = move |state: &openraft::RaftState<TypeConfig>| {
-        state.membership_state.effective().voter_ids().eq([node_id])
-    };
+    let only =
+        move |state: &openraft::RaftState<TypeConfig>| state.membership_state.effective().voter_ids().eq([node_id]);
     raft.with_raft_state(only).await.map_err(|fatal| StartError::Raft(fatal.to_string()))
 }
 

@@ -317,3 +317,6 @@ fn flatten<E: Send>(stretch: Result<Vec<RaftEntry>, E>) -> impl Stream<Item = Re
     };
     stream::iter(entries.into_iter().map(Ok).chain(error))
 }
+
+#[cfg(test)]
+mod tests;
