@@ -9,11 +9,11 @@ use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
-use seedlog_api::v1::{ConsumeRequest, ProduceRequest, Record, Start};
-use seedlog_client::Client;
+use seedlog_api::v1::Record;
+use seedlog_client::{Client, Fetch, Options, Outcome as Certainty, Start};
 use seedlog_runtime::rng::keyed;
-use std::collections::VecDeque;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Each client is a node of the simulated network.
 pub struct Clients {
@@ -90,7 +90,7 @@ impl Producer {
     }
 
     /// Records that nobody else makes, and the note that they were tried.
-    fn call(&mut self) -> (usize, ProduceRequest) {
+    fn call(&mut self) -> (usize, Vec<Record>) {
         let workload = &self.plan.workload;
         let count = self.rng.random_range(1..=workload.batch_records_max);
         let mut values = Vec::new();
@@ -104,112 +104,98 @@ impl Producer {
             values.push(value);
         }
         let record = |value: &Vec<u8>| Record { value: value.clone().into(), ..Default::default() };
-        let mut request = ProduceRequest::default();
-        match values.as_slice() {
-            [value] => request.record = Some(record(value)),
-            values => request.records = values.iter().map(record).collect(),
-        }
+        let records = values.iter().map(record).collect();
         let mut world = self.world.lock();
         let called_ns = now_ns();
         world.trace.event(called_ns, format!("producer {} calls with {count} records, {} so far", self.client, self.made));
         world.history.produces.push(Produce { client: self.client, values, called_ns, outcome: Outcome::Unknown });
-        (world.history.produces.len() - 1, request)
-    }
-
-    fn answered(&self, call: usize, answer: &Result<u64, seedlog_client::Error>) {
-        let mut world = self.world.lock();
-        let at_ns = now_ns();
-        world.trace.event(at_ns, format!("producer {} call {call}: {answer:?}", self.client));
-        world.history.produces[call].outcome = match answer {
-            Ok(first_offset) => Outcome::Acked { first_offset: *first_offset, at_ns },
-            Err(error) if error.is_definite() => Outcome::Refused,
-            Err(_) => Outcome::Unknown,
-        };
+        (world.history.produces.len() - 1, records)
     }
 
     async fn unary(mut self) {
         let mut client = None;
         while !self.world.stopping() {
             madsim::time::sleep(pause(self.plan.workload.pause_ms_mean, &mut self.rng)).await;
-            let Some(connected) = connect(&mut client, &mut self.rng).await else { continue };
-            let (call, request) = self.call();
-            let answer = connected.produce(request).await.map(|produced| produced.offset);
-            self.answered(call, &answer);
+            let connected = connect(&mut client);
+            let (call, records) = self.call();
+            let answer = connected.produce(records).await;
+            answered(&self.world, self.client, call, &answer);
             if answer.is_err() {
                 client = None;
+                madsim::time::sleep(backoff(&mut self.rng)).await;
             }
         }
     }
 
     async fn pipelined(mut self) {
-        let mut client = None;
         while !self.world.stopping() {
-            madsim::time::sleep(pause(self.plan.workload.pause_ms_mean, &mut self.rng)).await;
-            let Some(connected) = connect(&mut client, &mut self.rng).await else { continue };
-            let Ok((mut requests, mut answers)) = connected.produce_stream(IN_FLIGHT_MAX).await else {
-                client = None;
-                continue;
-            };
-            let mut in_flight = VecDeque::new();
-            while !self.world.stopping() {
-                if in_flight.len() < IN_FLIGHT_MAX {
-                    let (call, request) = self.call();
-                    in_flight.push_back(call);
-                    if requests.send(request).await.is_err() {
-                        break;
+            madsim::time::sleep(backoff(&mut self.rng)).await;
+            let opened = client_with(64).produce_stream().await;
+            let Ok((mut requests, mut answers)) = opened else { continue };
+            let (called, mut calls) = mpsc::unbounded_channel();
+            let (world, client) = (self.world.clone(), self.client);
+            // Answers come in the order of the calls. After an error the rest stays unknown.
+            let answering = tokio::spawn(async move {
+                while let Some(call) = calls.recv().await {
+                    let Some(answer) = answers.next().await else { return };
+                    answered(&world, client, call, &answer);
+                    if answer.is_err() {
+                        return;
                     }
                 }
-                let patience = if in_flight.len() < IN_FLIGHT_MAX {
-                    pause(self.plan.workload.pause_ms_mean, &mut self.rng)
-                } else {
-                    PATIENCE
-                };
-                match madsim::time::timeout(patience, answers.next()).await {
-                    Ok(Some(answer)) => {
-                        let Some(call) = in_flight.pop_front() else { break };
-                        let answer = answer.map(|produced| produced.offset);
-                        self.answered(call, &answer);
-                        if answer.is_err() {
-                            break;
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(_) if in_flight.len() < IN_FLIGHT_MAX => {}
-                    Err(_) => break,
+            });
+            while !self.world.stopping() && !answering.is_finished() {
+                let (call, records) = self.call();
+                // The other end is gone only if the stream is.
+                let sent = called.send(call).is_ok() && requests.send(records).await.is_ok();
+                if !sent {
+                    break;
                 }
+                madsim::time::sleep(pause(self.plan.workload.pause_ms_mean, &mut self.rng)).await;
             }
-            // What was in flight stays unknown.
-            client = None;
         }
     }
 }
 
-/// The connection, made anew if there is none.
-async fn connect<'a>(client: &'a mut Option<Client>, rng: &mut ChaCha12Rng) -> Option<&'a mut Client> {
-    if client.is_none() {
-        match madsim::time::timeout(PATIENCE, Client::connect(NODE_ADDR)).await {
-            Ok(Ok(connected)) => *client = Some(connected),
-            _ => madsim::time::sleep(Duration::from_millis(rng.random_range(20..200))).await,
-        }
-    }
-    client.as_mut()
+fn answered(
+    world: &World,
+    client: u32,
+    call: usize,
+    answer: &Result<seedlog_client::Produced, seedlog_client::Error>,
+) {
+    let mut world = world.lock();
+    let at_ns = now_ns();
+    world.trace.event(at_ns, format!("producer {client} call {call}: {answer:?}"));
+    world.history.produces[call].outcome = match answer {
+        Ok(produced) => Outcome::Acked { first_offset: produced.first_offset, at_ns },
+        Err(error) if error.outcome() == Certainty::NotWritten => Outcome::Refused,
+        Err(_) => Outcome::Unknown,
+    };
+}
+
+fn backoff(rng: &mut ChaCha12Rng) -> Duration {
+    Duration::from_millis(rng.random_range(20..200))
+}
+
+/// The client, made anew if there is none. It connects at its first call.
+fn connect(client: &mut Option<Client>) -> &Client {
+    client.get_or_insert_with(|| client_with(64))
+}
+
+fn client_with(tail_records_max: u32) -> Client {
+    let options = Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max };
+    Client::connect_with(NODE_ADDR, options).expect("an address")
 }
 
 /// Follows the tail; after every interruption it goes on one past the last record it saw.
 async fn consumer(number: u32, plan: Plan, world: World) {
     let mut rng = keyed(plan.seed, &["consumer".into(), u64::from(number).into()]);
-    let (mut client, mut next) = (None, None::<u64>);
+    let mut next = None::<u64>;
     while !world.stopping() {
-        let Some(connected) = connect(&mut client, &mut rng).await else { continue };
-        let request = ConsumeRequest {
-            offset: next.unwrap_or(0),
-            start: if next.is_some() { Start::Offset } else { Start::Earliest }.into(),
-            max_records: if number % 2 == 0 { 0 } else { 16 },
-            ..Default::default()
-        };
-        let Ok(mut records) = connected.consume_stream(request).await else {
-            client = None;
-            madsim::time::sleep(Duration::from_millis(rng.random_range(20..200))).await;
+        let start = next.map_or(Start::Earliest, Start::Offset);
+        let client = client_with(if number % 2 == 0 { 1 } else { 16 });
+        let Ok(mut records) = client.consume_stream(start).await else {
+            madsim::time::sleep(backoff(&mut rng)).await;
             continue;
         };
         // Nothing may come for long: the node may be down, the link cut, or nobody producing.
@@ -222,16 +208,16 @@ async fn consumer(number: u32, plan: Plan, world: World) {
                 Err(error) => {
                     world.event(format!("consumer {number}: {error}"));
                     // Trimmed away meanwhile: what is left starts later.
-                    if let Some((first, _)) = error.valid_range()
-                        && next.is_some_and(|next| next < first)
+                    if let Some(valid) = error.out_of_range()
+                        && next.is_some_and(|next| next < valid.start)
                     {
-                        next = Some(first);
+                        next = Some(valid.start);
                     }
                     break;
                 }
             }
         }
-        client = None;
+        madsim::time::sleep(backoff(&mut rng)).await;
     }
 }
 
@@ -276,10 +262,8 @@ pub async fn trims(plan: Plan, world: World, machine: NodeId) {
 
 async fn read_all(world: World) {
     let mut rng = keyed(0, &["reader".into()]);
-    let mut client = None;
     loop {
-        let Some(connected) = connect(&mut client, &mut rng).await else { continue };
-        match read_once(connected).await {
+        match read_once(&client_with(64)).await {
             Ok((range, last)) => {
                 let at_ns = now_ns();
                 let mut world = world.lock();
@@ -290,20 +274,20 @@ async fn read_all(world: World) {
             }
             Err(error) => {
                 world.event(format!("reader: {error}"));
-                client = None;
+                madsim::time::sleep(backoff(&mut rng)).await;
             }
         }
     }
 }
 
-async fn read_once(client: &mut Client) -> Result<((u64, u64), Vec<Seen>), seedlog_client::Error> {
+async fn read_once(client: &Client) -> Result<((u64, u64), Vec<Seen>), seedlog_client::Error> {
     let servers = client.servers().await?;
     let (first, next) = servers.first().map_or((0, 0), |server| (server.first_offset, server.next_offset));
     let mut last = Vec::new();
     while first + (last.len() as u64) < next {
-        let offset = first + last.len() as u64;
-        let request = ConsumeRequest { offset, max_records: 64, ..Default::default() };
-        for record in client.consume(request).await? {
+        let start = Start::Offset(first + last.len() as u64);
+        let fetch = Fetch { start, records_max: 64, bytes_max: 1 << 20, wait: Duration::ZERO };
+        for record in client.fetch(fetch).await? {
             let Record { offset, value, append_time_ms, .. } = record;
             last.push(Seen { client: READER, offset, value: value.to_vec(), append_time_ms, at_ns: now_ns() });
         }
