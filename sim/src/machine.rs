@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::world::World;
-use madsim::runtime::{Handle, NodeHandle};
+use madsim::runtime::Handle;
 use madsim::task::NodeId;
 use seedlog_agent::{Agent, StartError, StopReason};
 use seedlog_runtime::disk::SimDisk;
@@ -85,11 +85,6 @@ impl Machine {
         sim::unhalt(self.id);
         Handle::current().restart(self.id);
         self.up = true;
-    }
-
-    /// A handle of the node as it is now: an old one is stale after a restart.
-    pub fn handle(&self) -> Option<NodeHandle> {
-        Handle::current().get_node(self.id)
     }
 }
 

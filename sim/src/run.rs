@@ -81,7 +81,7 @@ pub fn run(plan: &Plan, echo: bool) -> Report {
 async fn live(plan: &Plan, world: World) -> u64 {
     let clients = workload::Clients::build(plan, &world);
     let mut supervisor = Supervisor::new(plan, &world, clients.ids());
-    clients.start(plan, &world);
+    let working = clients.start(plan, &world);
     let trims = tokio::spawn(workload::trims(plan.clone(), world.clone(), supervisor.machine.id));
     supervisor.trouble().await;
 
@@ -96,8 +96,11 @@ async fn live(plan: &Plan, world: World) -> u64 {
         supervisor.peace(Duration::from_millis(500)).await;
         world.lock().stopping = true;
         trims.abort();
-        let reading = clients.read_all(&world);
-        if madsim::time::timeout(CONVERGE, reading).await.is_err() {
+        let finish = async {
+            working.done().await;
+            clients.read_all(&world).await;
+        };
+        if madsim::time::timeout(CONVERGE, finish).await.is_err() {
             world.complain("liveness", "after heal the log could not be read to its end in time");
         }
     } else {

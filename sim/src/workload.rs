@@ -22,6 +22,18 @@ pub struct Clients {
     reader: NodeHandle,
 }
 
+/// The clients at work.
+pub struct Working(Vec<tokio::task::JoinHandle<()>>);
+
+impl Working {
+    /// Returns when all have their last answers.
+    pub async fn done(self) {
+        for client in self.0 {
+            client.await.expect("a client does not panic");
+        }
+    }
+}
+
 /// Number of the client that reads everything in the end.
 const READER: u32 = 1_000;
 /// Number of the first consumer; producers count from 0.
@@ -49,19 +61,17 @@ impl Clients {
         self.producers.iter().chain(&self.consumers).map(NodeHandle::id).collect()
     }
 
-    pub fn start(&self, plan: &Plan, world: &World) {
-        for (client, node) in (0..).zip(&self.producers) {
+    /// Sets all to work, until the world says stop.
+    pub fn start(&self, plan: &Plan, world: &World) -> Working {
+        let produce = |(client, node): (u32, &NodeHandle)| {
             let producer = Producer::new(client, plan, world);
             // Every other one pipelines.
-            if client % 2 == 0 {
-                node.spawn(producer.unary());
-            } else {
-                node.spawn(producer.pipelined());
-            }
-        }
-        for (client, node) in (CONSUMERS..).zip(&self.consumers) {
-            node.spawn(consumer(client, plan.clone(), world.clone()));
-        }
+            if client % 2 == 0 { node.spawn(producer.unary()) } else { node.spawn(producer.pipelined()) }
+        };
+        let consume =
+            |(client, node): (u32, &NodeHandle)| node.spawn(consumer(client, plan.clone(), world.clone()));
+        let producers = (0..).zip(&self.producers).map(produce);
+        Working(producers.chain((CONSUMERS..).zip(&self.consumers).map(consume)).collect())
     }
 
     /// Reads the whole log, over the network like everyone else, until it could be read at once.
@@ -153,6 +163,8 @@ impl Producer {
                 }
                 madsim::time::sleep(pause(self.plan.workload.pause_ms_mean, &mut self.rng)).await;
             }
+            drop((requests, called));
+            answering.await.expect("it does not panic");
         }
     }
 }
@@ -183,7 +195,7 @@ fn connect(client: &mut Option<Client>) -> &Client {
 }
 
 fn client_with(tail_records_max: u32) -> Client {
-    let options = Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max };
+    let options = Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max, ..Options::default() };
     Client::connect_with(NODE_ADDR, options).expect("an address")
 }
 

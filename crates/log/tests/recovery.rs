@@ -213,7 +213,7 @@ fn a_purged_log_starts_where_it_was_told_and_its_fold_goes_on() {
         disk.power_loss(seed);
         let again = reopen(&disk, &tiny()).unwrap();
         assert_eq!((values(&again), again.recovered.last_purged), (kept.clone(), Some(last)));
-        assert_eq!(again.reader.entries(0, 1, 10).unwrap_err().to_string().contains("before the log's first"), true);
+        assert!(again.reader.entries(0, 1, 10).unwrap_err().to_string().contains("before the log's first"));
     }
 }
 
