@@ -1,1 +1,59 @@
-fn main() {}
+//! The `seedlog` command. Data goes to stdout, all else to stderr.
+
+mod args;
+mod consume;
+mod dev;
+mod failure;
+mod input;
+mod lines;
+mod output;
+mod produce;
+mod status;
+mod verify;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = if matches!(cli.command, Command::Dev(_)) { "info,openraft=warn" } else { "warn,openraft=error" };
+    let filter = match EnvFilter::try_new(cli.log.as_deref().unwrap_or(quiet)) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("seedlog: --log {:?}: {error}", cli.log.unwrap_or_default());
+            return ExitCode::from(failure::USAGE);
+        }
+    };
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("seedlog: cannot start: {error}");
+            return ExitCode::from(failure::FAILED);
+        }
+    };
+    let done = runtime.block_on(run(cli));
+    // Not a plain drop: a thread may still wait for a line on stdin that nobody will write.
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("seedlog: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, failure::Failure> {
+    match cli.command {
+        Command::Dev(args) => dev::run(args, cli.output).await,
+        Command::Produce(args) => produce::run(args, cli.output).await,
+        Command::Consume(args) => consume::run(args, cli.output).await,
+        Command::Status(args) => status::run(args, cli.output).await,
+        Command::Verify(args) => verify::run(args, cli.output).await,
+    }
+}

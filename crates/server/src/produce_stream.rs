@@ -7,8 +7,9 @@
 //! **A request that fails.** A client that set `errors_in_answers` in it gets the failure as `error` of
 //! that request's answer, and the stream goes on. For a client that did not (the book's, which does not
 //! know the field) an answer with an `error` would read as success at offset 0, so the stream ends with
-//! the status instead, after the answers to all requests before it. What came after it in the stream
-//! was not answered, so its outcome is unknown to the client: it may be in the log.
+//! the status instead, after the answers to all requests before it. Nothing after a request that was
+//! refused is taken in. What was already in flight behind one that failed later is not answered any
+//! more: its outcome is unknown to the client.
 
 use crate::produce::accept;
 use crate::service::Service;
@@ -24,8 +25,13 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 type Answer = Result<ProduceResponse, Status>;
+
 /// A request that is handed over to Raft, or was refused.
-type Pending = BoxFuture<'static, Answer>;
+struct Pending {
+    answer: BoxFuture<'static, Answer>,
+    /// The stream takes in nothing after it.
+    ends: bool,
+}
 
 /// Takes requests in until they end, the node stops, or one fails for good; then answers what is in
 /// flight. Ends early if nobody listens to the answers any more.
@@ -40,7 +46,7 @@ where
     let mut requests = pin!(requests);
     // One at a time, so that a stream's records keep their order also when there is no room at once.
     let mut proposing: Option<BoxFuture<'static, Pending>> = None;
-    let mut in_flight: FuturesOrdered<Pending> = FuturesOrdered::new();
+    let mut in_flight: FuturesOrdered<BoxFuture<'static, Answer>> = FuturesOrdered::new();
     let mut answered: VecDeque<Answer> = VecDeque::new();
     let mut taking = true;
     loop {
@@ -58,10 +64,15 @@ where
                     return;
                 }
             }
-            Some(answer) = in_flight.next(), if !in_flight.is_empty() => answered.push_back(answer),
+            Some(answer) = in_flight.next(), if !in_flight.is_empty() => {
+                taking &= answer.is_ok();
+                answered.push_back(answer);
+            }
             pending = async { proposing.as_mut().expect("checked by the branch").await }, if proposing.is_some() => {
                 proposing = None;
-                in_flight.push_back(pending);
+                // Refused for good: nothing after it may go in.
+                taking &= !pending.ends;
+                in_flight.push_back(pending.answer);
             }
             () = service.stopping().wait(), if taking && proposing.is_none() => {
                 taking = false;
@@ -95,14 +106,19 @@ impl Service {
     /// Hands the records over; what comes back is the wait for their answer.
     async fn propose(self, records: Vec<bytes::Bytes>, in_answer: bool) -> Pending {
         match self.node().propose(records).await {
-            Err(refused) => ready(failure(crate::error::produce(refused), in_answer)).boxed(),
-            Ok(pending) => async move {
-                match pending.outcome().await {
-                    Ok(produced) => Ok(crate::produce::response(produced)),
-                    Err(failed) => failure(crate::error::produce(failed), in_answer),
-                }
+            Err(refused) => {
+                let answer = ready(failure(crate::error::produce(refused), in_answer)).boxed();
+                Pending { answer, ends: !in_answer }
             }
-            .boxed(),
+            Ok(pending) => {
+                let answer = async move {
+                    match pending.outcome().await {
+                        Ok(produced) => Ok(crate::produce::response(produced)),
+                        Err(failed) => failure(crate::error::produce(failed), in_answer),
+                    }
+                };
+                Pending { answer: answer.boxed(), ends: false }
+            }
         }
     }
 }

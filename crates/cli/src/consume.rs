@@ -1,0 +1,179 @@
+//! `seedlog consume`: records out, values one a line.
+
+use crate::args::{Consume, From, Output};
+use crate::failure::Failure;
+use crate::output::{Reader, written};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
+use seedlog_client::{Client, Error, Record, Start, Tail};
+use serde::Serialize;
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::process::ExitCode;
+
+pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
+    let addr = &args.connection.addr;
+    let client = Client::connect(addr)?;
+    let (start, count) = if args.follow {
+        let start = match args.from {
+            From::Earliest => Start::Earliest,
+            From::Latest => Start::Latest,
+            From::Offset(offset) => Start::Offset(offset),
+        };
+        (start, args.count)
+    } else {
+        let there = range(&client).await.map_err(|error| Failure::call(addr, error))?;
+        let first = match args.from {
+            From::Earliest => there.start,
+            From::Latest => there.end,
+            From::Offset(asked) if asked > there.end => return Err(Failure::PastTheEnd { asked, end: there.end }),
+            From::Offset(asked) => asked,
+        };
+        let left = there.end - first;
+        (Start::Offset(first), Some(args.count.map_or(left, |count| count.min(left))))
+    };
+    if count == Some(0) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut tail = client.consume_stream(start).await.map_err(|error| Failure::call(addr, error))?;
+    let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    copy(&mut tail, addr, out, count, format).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the log holds now: a read that must miss is answered with the valid range, by the leader.
+async fn range(client: &Client) -> Result<Range<u64>, Error> {
+    match client.consume(u64::MAX).await {
+        Err(error) => error.out_of_range().ok_or(error),
+        Ok(_) => Err(Error::BadAnswer { what: "a record at the last offset possible" }),
+    }
+}
+
+async fn copy(
+    tail: &mut Tail,
+    addr: &str,
+    mut out: impl Write,
+    count: Option<u64>,
+    format: Output,
+) -> Result<(), Failure> {
+    let mut copied = 0;
+    let mut last = None;
+    loop {
+        // What is printed must not wait in a buffer for what is not there yet.
+        let next = match tail.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                if written(out.flush()).map_err(Failure::Stdout)? == Reader::Gone {
+                    return Ok(());
+                }
+                tail.next().await
+            }
+        };
+        let why = match next {
+            Some(Ok(record)) => {
+                let wrote = written(write(&mut out, &record, format)).map_err(Failure::Stdout)?;
+                copied += 1;
+                last = Some(record.offset);
+                if wrote == Reader::Gone {
+                    return Ok(());
+                }
+                if Some(copied) == count {
+                    written(out.flush()).map_err(Failure::Stdout)?;
+                    return Ok(());
+                }
+                continue;
+            }
+            Some(Err(error)) => error,
+            None => Error::StreamEnded,
+        };
+        written(out.flush()).map_err(Failure::Stdout)?;
+        return Err(match last {
+            Some(last) => Failure::TailEnded { addr: addr.to_owned(), why: why.to_string(), next: last + 1 },
+            None => Failure::call(addr, why),
+        });
+    }
+}
+
+fn write(out: &mut impl Write, record: &Record, format: Output) -> io::Result<()> {
+    match format {
+        Output::Text => out.write_all(&record.value)?,
+        Output::Json => serde_json::to_writer(&mut *out, &Shown::of(record)).map_err(io::Error::from)?,
+    }
+    out.write_all(b"\n")
+}
+
+/// A record as JSON; what it does not have is left out.
+#[derive(Serialize)]
+struct Shown {
+    offset: u64,
+    value: String,
+    term: u64,
+    append_time_ms: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    key: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<ShownHeader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct ShownHeader {
+    name: String,
+    value: String,
+}
+
+impl Shown {
+    fn of(record: &Record) -> Shown {
+        let headers = record.headers.iter();
+        Shown {
+            offset: record.offset,
+            value: STANDARD.encode(&record.value),
+            term: record.term,
+            append_time_ms: record.append_time_ms,
+            key: STANDARD.encode(&record.key),
+            headers: headers
+                .map(|header| ShownHeader { name: header.name.clone(), value: STANDARD.encode(&header.value) })
+                .collect(),
+            timestamp_ms: record.timestamp_ms,
+            r#type: Some(record.r#type).filter(|r#type| *r#type != 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedlog_client::Header;
+
+    fn shown(record: Record, format: Output) -> String {
+        let mut out = Vec::new();
+        write(&mut out, &record, format).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_a_line_as_it_is() {
+        let record = Record { value: "a\tb\r".into(), key: "k".into(), ..Record::default() };
+        assert_eq!(shown(record, Output::Text), "a\tb\r\n");
+    }
+
+    #[test]
+    fn as_json_a_record_is_one_line_with_what_it_has() {
+        let plain = Record { value: "a\n".into(), offset: 3, term: 1, append_time_ms: 5, ..Record::default() };
+        assert_eq!(
+            shown(plain.clone(), Output::Json),
+            "{\"offset\":3,\"value\":\"YQo=\",\"term\":1,\"append_time_ms\":5}\n"
+        );
+        let headers = vec![Header { name: "h".into(), value: "v".into() }];
+        let full = Record { key: "k".into(), headers, timestamp_ms: Some(0), r#type: 2, ..plain };
+        assert_eq!(
+            shown(full, Output::Json),
+            "{\"offset\":3,\"value\":\"YQo=\",\"term\":1,\"append_time_ms\":5,\"key\":\"aw==\",\
+             \"headers\":[{\"name\":\"h\",\"value\":\"dg==\"}],\"timestamp_ms\":0,\"type\":2}\n"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Everything that can end a command badly, and its exit code.
+
+use seedlog_client::{BadAddress, Error};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tonic::Code;
+
+pub const FAILED: u8 = 1;
+/// `verify` only: the same code as a failure, since a script asks "is it sound?".
+pub const DAMAGED: u8 = 1;
+pub const USAGE: u8 = 2;
+pub const UNKNOWN_OUTCOME: u8 = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Start(seedlog_agent::StartError),
+    #[error("the node has stopped: {why}")]
+    Stopped { why: String },
+    #[error("the node is not ready after {after:?}")]
+    NotReady { after: Duration },
+    #[error("cannot watch for signals: {error}")]
+    Signals { error: io::Error },
+    #[error("cannot use a data directory: {error}")]
+    Dir { error: io::Error },
+    #[error("cannot write to stdout: {0}")]
+    Stdout(io::Error),
+
+    #[error("--addr: {0}")]
+    Address(#[from] BadAddress),
+    #[error("cannot reach {addr}: {message}; is a node running there? (`seedlog dev` starts one)")]
+    Unreachable { addr: String, message: String },
+    #[error("{addr}: {error}")]
+    Call { addr: String, error: Error },
+    #[error("offset {asked} is past the log's end, {end}; --follow waits for it")]
+    PastTheEnd { asked: u64, end: u64 },
+    #[error("the stream from {addr} has ended: {why}; `--from {next}` goes on where it stopped")]
+    TailEnded { addr: String, why: String, next: u64 },
+
+    #[error("cannot open {}: {error}", path.display())]
+    Open { path: PathBuf, error: io::Error },
+    #[error("{0}")]
+    Produce(crate::produce::Broken),
+
+    #[error("{} was not checked: {why}", dir.display())]
+    NotChecked { dir: PathBuf, why: String },
+}
+
+impl Failure {
+    /// A call that failed, told apart from a server that is not there.
+    pub fn call(addr: &str, error: Error) -> Failure {
+        match error {
+            Error::Status { code: Code::Unavailable, message } => {
+                Failure::Unreachable { addr: addr.to_owned(), message }
+            }
+            error => Failure::Call { addr: addr.to_owned(), error },
+        }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Address(_) | Failure::NotChecked { .. } => USAGE,
+            Failure::Produce(broken) => broken.exit_code(),
+            _ => FAILED,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `seedlog produce`: lines in, offsets out.
+//!
+//! Requests go out without waiting for answers, at most [`IN_FLIGHT_MAX`] of them, and the stream ends
+//! at the first that fails: what is in the log is then a prefix of the input (and whoever else wrote).
+
+use crate::args::{Output, Produce};
+use crate::failure::{FAILED, Failure, UNKNOWN_OUTCOME};
+use crate::input::Input;
+use crate::lines::{Group, Lines, TooLong};
+use crate::output;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use seedlog_client::{Client, Error, Options, Outcome, ProduceResults, ProduceSender, Record};
+use serde::Serialize;
+use std::io;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// With requests of at most 256 KiB, or one line: what an unanswered input takes in memory.
+const IN_FLIGHT_MAX: usize = 64;
+/// A request that waits behind others for a slow disk is not lost.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// What is known of the input's records, in the input's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tally {
+    /// Durable, at the offsets below.
+    acked: u64,
+    first_offset: Option<u64>,
+    last_offset: Option<u64>,
+    /// Refused: surely not in the log.
+    not_written: u64,
+    /// Sent and not answered: in the log, or not.
+    unknown: u64,
+}
+
+/// The input did not go in whole.
+#[derive(Debug)]
+pub struct Broken {
+    tally: Tally,
+    why: Why,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error("{0}")]
+    Answer(Error),
+    #[error("cannot read the input: {0}")]
+    Input(io::Error),
+    #[error("{0}")]
+    Line(TooLong),
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Tally { acked, not_written, unknown, .. } = self.tally;
+        write!(f, "{}; {acked} records were acknowledged and are in the log", self.why)?;
+        if not_written > 0 {
+            write!(f, "; the {not_written} after them were refused and are not")?;
+        }
+        if unknown > 0 {
+            write!(f, "; the {unknown} after them were sent and not answered: whether they are in the log is unknown")?;
+        }
+        write!(f, "; nothing after those was sent (line {} on)", acked + not_written + unknown + 1)
+    }
+}
+
+impl Broken {
+    pub fn exit_code(&self) -> u8 {
+        if self.tally.unknown > 0 { UNKNOWN_OUTCOME } else { FAILED }
+    }
+}
+
+pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
+    let addr = &args.connection.addr;
+    let input = Input::open(&args.file).map_err(|error| Failure::Open { path: args.file.clone(), error })?;
+    let options =
+        Options { in_flight_max: IN_FLIGHT_MAX, answer_max: ANSWER_MAX, past_errors: false, ..Options::default() };
+    let client = Client::connect_with(addr, options)?;
+    let (sender, results) = client.produce_stream().await.map_err(|error| Failure::call(addr, error))?;
+
+    let progress = progress(input.bytes);
+    let (tally, why) = pump(input, sender, results, &progress).await;
+    progress.finish_and_clear();
+    summarise(tally, format).map_err(Failure::Stdout)?;
+    match why {
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => Err(Failure::Produce(Broken { tally, why })),
+    }
+}
+
+async fn pump(
+    input: Input,
+    sender: ProduceSender,
+    mut results: ProduceResults,
+    progress: &ProgressBar,
+) -> (Tally, Option<Why>) {
+    let mut tally = Tally::default();
+    // What each request held, in order; as many at most as are in flight.
+    let (sent, mut unanswered) = mpsc::unbounded_channel();
+    let mut sending = Box::pin(send(input, sender, sent));
+    let mut why = {
+        // Never dropped half-way: the answer it was about to take would be lost.
+        let mut answering = pin!(answers(&mut results, &mut unanswered, &mut tally, progress));
+        let ended = seedlog_runtime::select! {
+            failed = &mut answering => Err(failed.map(Why::Answer)),
+            ended = &mut sending => Ok(ended.err()),
+        };
+        // Ends the stream: what is left are answers to what was sent. A read of stdin may go on, but
+        // nobody waits for it.
+        drop(sending);
+        match ended {
+            Err(failed) => failed,
+            Ok(broken) => {
+                let failed = answering.await.map(Why::Answer);
+                broken.or(failed)
+            }
+        }
+    };
+    while let Some(failed) = answers(&mut results, &mut unanswered, &mut tally, progress).await {
+        why.get_or_insert(Why::Answer(failed));
+    }
+    (tally, why)
+}
+
+/// Sends the input, all of it or up to what cannot be sent. A stream that has ended is no error here:
+/// its answers say why.
+async fn send(mut input: Input, mut sender: ProduceSender, sent: mpsc::UnboundedSender<Group>) -> Result<(), Why> {
+    let mut lines = Lines::default();
+    loop {
+        let (rest, chunk) = input.next().await;
+        input = rest;
+        let chunk = chunk.map_err(Why::Input)?;
+        if chunk.is_empty() {
+            break;
+        }
+        let (groups, too_long) = lines.push(chunk);
+        for group in groups {
+            if !send_group(&mut sender, &sent, group).await? {
+                return Ok(());
+            }
+        }
+        if let Some(too_long) = too_long {
+            return Err(Why::Line(too_long));
+        }
+    }
+    if let Some(group) = lines.end() {
+        send_group(&mut sender, &sent, group).await?;
+    }
+    Ok(())
+}
+
+/// Whether the stream takes more.
+async fn send_group(
+    sender: &mut ProduceSender,
+    sent: &mpsc::UnboundedSender<Group>,
+    group: Group,
+) -> Result<bool, Why> {
+    let records = group.lines.iter().map(|line| Record { value: line.clone(), ..Record::default() }).collect();
+    match sender.send(records).await {
+        // Without its lines: only the numbers are needed from here on.
+        Ok(()) => Ok(sent.send(group.counted()).is_ok()),
+        Err(Error::StreamEnded) => Ok(false),
+        Err(error) => Err(Why::Answer(error)),
+    }
+}
+
+/// Takes answers until one is a failure, or all are there.
+async fn answers(
+    results: &mut ProduceResults,
+    unanswered: &mut mpsc::UnboundedReceiver<Group>,
+    tally: &mut Tally,
+    progress: &ProgressBar,
+) -> Option<Error> {
+    while let Some(result) = results.next().await {
+        let group = unanswered.recv().await?;
+        match result {
+            Ok(produced) => {
+                tally.acked += group.records;
+                tally.first_offset.get_or_insert(produced.first_offset);
+                tally.last_offset = Some(produced.first_offset + u64::from(produced.count) - 1);
+                progress.inc(group.input_bytes);
+            }
+            Err(error) => {
+                match error.outcome() {
+                    Outcome::NotWritten => tally.not_written += group.records,
+                    Outcome::Unknown => tally.unknown += group.records,
+                }
+                return Some(error);
+            }
+        }
+    }
+    None
+}
+
+fn summarise(tally: Tally, format: Output) -> io::Result<output::Reader> {
+    match (format, tally.first_offset, tally.last_offset) {
+        (Output::Json, ..) => output::json(&tally),
+        (Output::Text, Some(first), Some(last)) => {
+            output::bytes(format!("{} records acknowledged, offsets {first} to {last}\n", tally.acked).as_bytes())
+        }
+        (Output::Text, ..) => output::bytes(b"0 records acknowledged\n"),
+    }
+}
+
+/// Drawn on a terminal only; indicatif sees to that.
+fn progress(bytes: Option<u64>) -> ProgressBar {
+    let (bar, template) = match bytes {
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}"),
+        None => (ProgressBar::no_length(), "{spinner} {bytes} {bytes_per_sec}"),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is constant"))
+}
