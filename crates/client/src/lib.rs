@@ -1,0 +1,18 @@
+//! The client library: [`Client`] talks to one server.
+//!
+//! A produce whose answer did not arrive may or may not have been written: [`Error::outcome`] says
+//! which failures leave that open. Nothing is retried here behind the caller's back. Every call has a
+//! deadline.
+
+mod client;
+mod error;
+mod produce_stream;
+mod tail;
+
+pub use client::{Client, Fetch, Options, Produced, Start};
+pub use error::{Error, Outcome};
+pub use produce_stream::{ProduceResults, ProduceSender};
+pub use seedlog_api::ApiError;
+pub use seedlog_api::v1::{Header, Record, Role, Server};
+pub use seedlog_runtime::rpc::BadAddress;
+pub use tail::Tail;

@@ -1,0 +1,124 @@
+use crate::client::{Options, Produced, deliverable, produce_request, produced};
+use crate::error::Error;
+use seedlog_api::v1::{ProduceRequest, ProduceResponse, Record};
+use seedlog_runtime::clock;
+use seedlog_runtime::rpc::wire;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+/// Sends the requests of a produce stream.
+#[derive(Debug)]
+pub struct ProduceSender {
+    requests: mpsc::Sender<ProduceRequest>,
+    /// One entry for each request sent, in order: what [`ProduceResults`] owes an answer for.
+    sent: mpsc::UnboundedSender<OwnedSemaphorePermit>,
+    /// As many permits as requests may be in flight; closed when the stream has failed.
+    window: Arc<Semaphore>,
+    /// See [`Options::past_errors`].
+    past_errors: bool,
+}
+
+/// The results of a produce stream: one for each request sent, in the same order.
+#[derive(Debug)]
+pub struct ProduceResults {
+    answers: Streaming<ProduceResponse>,
+    sent: mpsc::UnboundedReceiver<OwnedSemaphorePermit>,
+    window: Arc<Semaphore>,
+    answer_max: Duration,
+    /// The request whose answer is awaited, and until when.
+    awaited: Option<(OwnedSemaphorePermit, clock::Instant)>,
+    /// Why no answer will come any more.
+    failed: Option<Error>,
+}
+
+/// The three ends of a stream to be opened: what sends, what goes out, and what waits for answers.
+pub(crate) fn requests(options: &Options) -> (ProduceSender, ReceiverStream<ProduceRequest>, Unanswered) {
+    let (requests, requested) = mpsc::channel(1);
+    let (sent, sent_in_order) = mpsc::unbounded_channel();
+    let window = Arc::new(Semaphore::new(options.in_flight_max.max(1)));
+    let unanswered = Unanswered { sent: sent_in_order, window: window.clone(), answer_max: options.answer_max };
+    (
+        ProduceSender { requests, sent, window, past_errors: options.past_errors },
+        ReceiverStream::new(requested),
+        unanswered,
+    )
+}
+
+pub(crate) struct Unanswered {
+    sent: mpsc::UnboundedReceiver<OwnedSemaphorePermit>,
+    window: Arc<Semaphore>,
+    answer_max: Duration,
+}
+
+impl Unanswered {
+    pub fn answered_by(self, answers: Streaming<ProduceResponse>) -> ProduceResults {
+        let Unanswered { sent, window, answer_max } = self;
+        ProduceResults { answers, sent, window, answer_max, awaited: None, failed: None }
+    }
+}
+
+impl ProduceSender {
+    /// Sends `records` as one atomic batch, as soon as few enough requests are in flight. What became
+    /// of it, [`ProduceResults::next`] says.
+    ///
+    /// # Errors
+    /// Only if it was not sent; then no result will come for it.
+    pub async fn send(&mut self, records: Vec<Record>) -> Result<(), Error> {
+        let request = ProduceRequest { errors_in_answers: self.past_errors, ..produce_request(records) };
+        let request = deliverable(request)?;
+        let permit = self.window.clone().acquire_owned().await.map_err(|_| Error::StreamEnded)?;
+        self.requests.send(request).await.map_err(|_| Error::StreamEnded)?;
+        // Nobody takes the results any more: then nobody misses this one.
+        _ = self.sent.send(permit);
+        Ok(())
+    }
+}
+
+impl ProduceResults {
+    /// The next request's result. `None` when the sender is dropped and all that it sent has its
+    /// result. After the stream has failed, what is left has an unknown outcome ([`Error::outcome`]).
+    /// May be dropped and called again: no result is lost.
+    pub async fn next(&mut self) -> Option<Result<Produced, Error>> {
+        if self.awaited.is_none() {
+            let permit = self.sent.recv().await?;
+            self.awaited = Some((permit, clock::now() + self.answer_max));
+        }
+        let deadline = self.awaited.as_ref().map_or_else(clock::now, |(_, deadline)| *deadline);
+        let result = self.answer(deadline).await;
+        self.awaited = None;
+        Some(result)
+    }
+
+    async fn answer(&mut self, deadline: clock::Instant) -> Result<Produced, Error> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let error = match clock::timeout(deadline - clock::now(), self.answers.message()).await {
+            Ok(Ok(Some(answer))) => return produced(wire(answer)?),
+            Ok(Ok(None)) => Error::StreamBroken { why: "the server ended it".to_owned() },
+            // The server's word comes in its turn, after the answers before it: it is about this request.
+            Ok(Err(status)) => match Error::from(status) {
+                error @ Error::Server(_) => error,
+                error => Error::StreamBroken { why: error.to_string() },
+            },
+            Err(_) => Error::Deadline { after: self.answer_max },
+        };
+        self.window.close();
+        // It is not about those after this one: they may have been in flight already.
+        self.failed = Some(match &error {
+            Error::Server(refused) => Error::StreamBroken { why: format!("a request before failed: {refused}") },
+            error => error.clone(),
+        });
+        Err(error)
+    }
+}
+
+impl Drop for ProduceResults {
+    /// Whoever waits to send would wait for ever.
+    fn drop(&mut self) {
+        self.window.close();
+    }
+}

@@ -1,0 +1,7 @@
+//! The client against a log in memory that misbehaves on request.
+
+mod memory_log;
+mod produce;
+mod read;
+#[cfg(madsim)]
+mod simulated;
