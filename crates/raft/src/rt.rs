@@ -190,3 +190,28 @@ impl AsyncRuntime for Rt {
         Ok(seedlog_runtime::blocking(work).await)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rt;
+    use openraft_rt::testing::Suite;
+
+    /// The part of openraft's suite that concerns what is ours; the channels come with their own tests.
+    #[tokio::test]
+    async fn openrafts_suite() {
+        type S = Suite<Rt>;
+        S::test_spawn_join_handle().await;
+        S::test_thread_rng().await;
+        S::test_sleep().await;
+        S::test_instant().await;
+        S::test_instant_arithmetic().await;
+        S::test_instant_sub_instant().await;
+        S::test_instant_saturating_duration_since().await;
+        S::test_instant_ord().await;
+        S::test_sleep_until().await;
+        S::test_timeout().await;
+        S::test_timeout_at().await;
+        S::test_mpsc_backpressure().await;
+        S::test_watch_multiple_receivers().await;
+    }
+}

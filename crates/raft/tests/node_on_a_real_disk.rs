@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use seedlog_raft::{Node, NodeConfig, ProduceError, ReadError, Role, StopReason};
-use seedlog_runtime::disk::RealDisk;
+use seedlog_runtime::disk::{Disk, RealDisk};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn assert_holds(node: &Node, offsets: std::ops::Range<u64>) {
 }
 
 fn files(dir: &Path) -> usize {
-    std::fs::read_dir(dir.join("groups/0")).unwrap().count()
+    RealDisk.list(&dir.join("groups/0")).unwrap().len()
 }
 
 #[tokio::test]
