@@ -9,7 +9,7 @@ use crate::input::Input;
 use crate::lines::{Group, Lines, TooLong};
 use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seedlog_client::{Client, Error, Options, Outcome, ProduceResults, ProduceSender, Record};
+use seedlog_client::{ApiError, Client, Error, Options, Outcome, ProduceResults, ProduceSender, Record};
 use serde::Serialize;
 use std::io;
 use std::pin::pin;
@@ -33,6 +33,9 @@ pub struct Tally {
     not_written: u64,
     /// Sent and not answered: in the log, or not.
     unknown: u64,
+    /// What follows was not taken in.
+    #[serde(skip)]
+    refused: bool,
 }
 
 /// The input did not go in whole.
@@ -55,14 +58,17 @@ enum Why {
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Tally { acked, not_written, unknown, .. } = self.tally;
-        write!(f, "{}; {acked} records were acknowledged and are in the log", self.why)?;
-        if not_written > 0 {
-            write!(f, "; the {not_written} after them were refused and are not")?;
+        match &self.why {
+            // The batch is ours, not the user's: what it says of a record is about a line.
+            Why::Answer(Error::Server(ApiError::RecordTooLarge { index, bytes, max })) => {
+                write!(f, "line {} has {bytes} bytes, the limit is {max}", acked + *index as u64 + 1)?;
+            }
+            why => write!(f, "{why}")?,
         }
-        if unknown > 0 {
-            write!(f, "; the {unknown} after them were sent and not answered: whether they are in the log is unknown")?;
-        }
-        write!(f, "; nothing after those was sent (line {} on)", acked + not_written + unknown + 1)
+        write!(f, "\n  records acknowledged, in the log:         {acked}")?;
+        write!(f, "\n  refused, not in the log:                  {not_written}")?;
+        write!(f, "\n  sent and not answered, outcome unknown:   {unknown}")?;
+        write!(f, "\n  not sent: everything from line {} on", acked + not_written + unknown + 1)
     }
 }
 
@@ -183,15 +189,29 @@ async fn answers(
                 progress.inc(group.input_bytes);
             }
             Err(error) => {
-                match error.outcome() {
-                    Outcome::NotWritten => tally.not_written += group.records,
-                    Outcome::Unknown => tally.unknown += group.records,
+                if tally.refused || error.outcome() == Outcome::NotWritten {
+                    tally.not_written += group.records;
+                } else {
+                    tally.unknown += group.records;
                 }
+                tally.refused |= ends_the_stream_unread(&error);
                 return Some(error);
             }
         }
     }
     None
+}
+
+/// A refusal upon which the server takes in nothing of what follows it in the stream.
+fn ends_the_stream_unread(error: &Error) -> bool {
+    use ApiError::*;
+    let Error::Server(error) = error else { return false };
+    match error {
+        RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest | RecordAndRecords | Malformed { .. } => true,
+        UnknownLog { .. } | Unsupported { .. } | DiskFull => true,
+        // These may come from the end of the way, with more behind them on it.
+        _ => false,
+    }
 }
 
 fn summarise(tally: Tally, format: Output) -> io::Result<output::Reader> {

@@ -72,7 +72,7 @@ fn text(report: &Report) -> String {
     }
     let found = report.damage.len() + report.damaged_files.len();
     let _ = match found {
-        0 => writeln!(out, "sound: {} segments, every synced byte is what was written", report.segments.len()),
+        0 => writeln!(out, "sound: every synced byte is what was written (segments: {})", report.segments.len()),
         1 => writeln!(out, "damaged: one place; nothing was changed"),
         _ => writeln!(out, "damaged: {found} places; nothing was changed"),
     };

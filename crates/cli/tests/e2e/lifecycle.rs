@@ -1,0 +1,150 @@
+//! How a node comes and goes, and what it says when it cannot.
+
+use crate::node::{Node, SOON, must, run, seedlog, text};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::Instant;
+
+#[test]
+fn sigterm_ends_a_node_with_0_also_while_somebody_follows_and_the_log_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut node = Node::start(&data);
+    must(&["produce", "--addr", &node.rpc], b"kept\n");
+    let mut follower = seedlog(&["consume", "--follow", "--addr", &node.rpc])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(follower.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "kept\n");
+
+    let asked = Instant::now();
+    assert_eq!(node.terminate(), Some(0), "{}", node.stderr());
+    assert!(asked.elapsed() < SOON / 2, "a follower must not hold it: {:?}", asked.elapsed());
+    let mut stderr = String::new();
+    follower.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(follower.wait().unwrap().code(), Some(1));
+    assert!(stderr.contains("shutting down") && stderr.contains("--from 1"), "{stderr}");
+
+    let node = Node::start(&data);
+    assert_eq!(text(&must(&["consume", "--addr", &node.rpc], b"")), "kept\n");
+}
+
+#[test]
+fn a_temporary_directory_is_removed_at_exit() {
+    let mut node = Node::start_with(&[]);
+    assert!(node.data_dir.join("groups").is_dir());
+    assert_eq!(node.terminate(), Some(0));
+    assert!(!node.data_dir.exists());
+}
+
+#[test]
+fn a_follower_gets_what_comes_later_and_ends_quietly_when_its_reader_does() {
+    let node = Node::start_with(&[]);
+    let mut follower = seedlog(&["consume", "--follow", "--from", "latest", "--addr", &node.rpc])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(follower.stdout.take().unwrap());
+    // `latest` is decided by the server when it is reached; records are produced until one arrives.
+    let arrived = std::thread::spawn(move || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line
+        // And with the thread its end of the pipe goes.
+    });
+    while !arrived.is_finished() {
+        must(&["produce", "--addr", &node.rpc], b"news\n");
+    }
+    assert_eq!(arrived.join().unwrap(), "news\n");
+    // It notices when it writes.
+    let started = Instant::now();
+    while follower.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < SOON, "it goes on without a reader");
+        must(&["produce", "--addr", &node.rpc], b"news\n");
+    }
+    let mut stderr = String::new();
+    follower.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((follower.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_second_process_on_a_directory_is_refused_and_the_first_does_not_notice() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let node = Node::start(&data);
+    let shown = data.to_str().unwrap();
+    let second = run(&["dev", "--data-dir", shown, "--rpc-port", "0", "--http-addr", "127.0.0.1:0"], b"");
+    assert_eq!(second.status.code(), Some(1));
+    let refused = format!("seedlog: data directory: {shown} is in use by another process\n");
+    assert_eq!(text(&second.stderr), refused);
+    let verify = run(&["verify", shown], b"");
+    assert_eq!(verify.status.code(), Some(2));
+    assert!(text(&verify.stderr).contains("in use by a running node"), "{}", text(&verify.stderr));
+    must(&["produce", "--addr", &node.rpc], b"still here\n");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_what_to_do() {
+    let node = Node::start_with(&[]);
+    let rpc_port = node.rpc.rsplit(':').next().unwrap();
+    let cases = [
+        (["--rpc-port", rpc_port, "--http-addr", "127.0.0.1:0"], format!("{} for gRPC", node.rpc)),
+        (["--rpc-port", "0", "--http-addr", node.http.as_str()], format!("{} for HTTP", node.http)),
+    ];
+    for (args, wanted) in cases {
+        let refused = run(&[&["dev"], &args[..]].concat(), b"");
+        let stderr = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("cannot listen on {wanted}")), "{stderr}");
+        assert!(stderr.contains("choose another port"), "{stderr}");
+    }
+}
+
+#[test]
+fn verify_finds_a_flipped_byte_and_the_node_refuses_to_start_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let shown = data.to_str().unwrap();
+    let mut node = Node::start(&data);
+    for round in 0..20 {
+        must(&["produce", "--addr", &node.rpc], format!("record {round} {}\n", "x".repeat(100)).as_bytes());
+    }
+    assert_eq!(node.terminate(), Some(0));
+    let sound = run(&["verify", shown], b"");
+    assert_eq!(sound.status.code(), Some(0), "{}", text(&sound.stderr));
+    assert!(text(&sound.stdout).contains("record offsets 0..20"), "{}", text(&sound.stdout));
+
+    let store = data.join("groups/0/00000000000000000000.store");
+    let mut bytes = std::fs::read(&store).unwrap();
+    let in_a_record = bytes.windows(10).position(|window| window == b"record 10 ").unwrap();
+    bytes[in_a_record] ^= 1;
+    std::fs::write(&store, &bytes).unwrap();
+
+    let damaged = run(&["verify", shown], b"");
+    assert_eq!(damaged.status.code(), Some(1), "{}", text(&damaged.stderr));
+    let report = text(&damaged.stdout);
+    assert!(report.contains("DAMAGE: ") && report.contains(store.to_str().unwrap()), "{report}");
+    assert!(report.contains("record offsets 10..11"), "{report}");
+    let as_json = run(&["verify", shown, "--output", "json"], b"");
+    let as_json: serde_json::Value = serde_json::from_slice(&as_json.stdout).unwrap();
+    assert_eq!([&as_json["sound"], &as_json["damage"][0]["first_offset"]], [&false.into(), &serde_json::json!(10)]);
+
+    let refused = run(&["dev", "--data-dir", shown, "--rpc-port", "0", "--http-addr", "127.0.0.1:0"], b"");
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = text(&refused.stderr);
+    assert!(stderr.contains("damaged log") && stderr.contains("record offsets 10"), "{stderr}");
+    assert_eq!(std::fs::read(&store).unwrap(), bytes, "nothing was changed");
+}
+
+#[test]
+fn what_is_no_data_directory_is_not_checked_and_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&["verify", dir.path().to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not a seedlog data directory"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,12 @@
+//! The command as its users have it: real processes, real sockets, a real disk. Ports are chosen by
+//! the system and read from the ready line.
+
+// Tests stand outside the product: they look at its files and wait for its processes.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod bad_input;
+mod chapter_1;
+mod crash;
+mod lifecycle;
+mod lines;
+mod node;
