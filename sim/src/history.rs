@@ -51,6 +51,9 @@ pub struct History {
     pub restarts: Vec<Restarted>,
     /// The highest trim point ever asked for.
     pub trimmed_to: u64,
+    /// Whether the log could be read to its end after heal; if not, that is what failed, and nothing
+    /// can be said of `last`.
+    pub complete: bool,
     /// After heal: everything, read once from the first offset on.
     pub last: Vec<Seen>,
     pub last_range: (u64, u64),

@@ -155,7 +155,7 @@ pub fn plan(seed: u64) -> Plan {
         index_rows_max: 1 << rng.random_range(3..=9),
         prewrite_bytes: if rng.random_bool(0.5) { 0 } else { 1 << rng.random_range(9..=14) },
         heartbeat_ms: rng.random_range(100..=200),
-        disk_step_us_max: rng.random_range(50..=4_000),
+        disk_step_us_max: 50 << rng.random_range(0..=8),
     };
     let mut rng = keyed(seed, &["plan".into(), "network".into()]);
     let latency_ms_min = rng.random_range(1..=5);
@@ -168,7 +168,7 @@ pub fn plan(seed: u64) -> Plan {
     let workload = Workload {
         producers: rng.random_range(1..=4),
         consumers: rng.random_range(1..=2),
-        record_bytes_max: 1 << rng.random_range(5..=11),
+        record_bytes_max: 1 << rng.random_range(5..=12),
         batch_records_max: rng.random_range(1..=8),
         pause_ms_mean: rng.random_range(5..=120),
         trim_ms_mean: if rng.random_bool(0.5) { 0 } else { rng.random_range(500..=4_000) },

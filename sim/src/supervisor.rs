@@ -79,7 +79,6 @@ impl Supervisor {
         self.skew = Skew { rate: 1.0, ..self.skew };
         sim::set_skew(self.machine.id, self.skew);
         self.healthy_disk();
-        self.excused = self.disk_errors();
         if !self.machine.is_up() {
             self.restart();
         }

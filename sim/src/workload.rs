@@ -216,6 +216,9 @@ async fn consumer(number: u32, plan: Plan, world: World) {
                 Ok(record) => {
                     next = Some(record.offset + 1);
                     see(&world, number, record);
+                    if world.stopping() {
+                        return;
+                    }
                 }
                 Err(error) => {
                     world.event(format!("consumer {number}: {error}"));
@@ -280,6 +283,7 @@ async fn read_all(world: World) {
                 let at_ns = now_ns();
                 let mut world = world.lock();
                 world.trace.event(at_ns, format!("everything read: offsets {}..{}", range.0, range.1));
+                world.history.complete = true;
                 world.history.last_range = range;
                 world.history.last = last;
                 return;

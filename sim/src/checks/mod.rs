@@ -56,6 +56,7 @@ pub(crate) mod sample {
         }
         history.last = last.iter().enumerate().map(|(offset, value)| seen(offset as u64, value)).collect();
         history.last_range = (0, last.len() as u64);
+        history.complete = true;
         history
     }
 
