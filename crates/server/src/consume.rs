@@ -16,20 +16,20 @@ impl Service {
     pub async fn consume(&self, request: ConsumeRequest) -> Result<ConsumeResponse, ApiError> {
         let shape = Shape::of(&request)?;
         let offset = self.start(&request).await?;
-        let missed = match self.read(offset, shape).await {
+        match self.read(offset, shape).await {
             // Trimmed records do not come back: only the end is worth a wait.
-            Err(ApiError::OffsetOutOfRange { next, .. }) if offset >= next && request.wait_ms > 0 => (),
+            Err(ApiError::OffsetOutOfRange { next, .. }) if offset >= next && request.wait_ms > 0 => {}
             answer => return answer,
-        };
+        }
         let wait = Duration::from_millis(request.wait_ms.min(self.limits().wait_ms_max).into());
-        let there = clock::timeout(wait, async {
+        let waited = clock::timeout(wait, async {
             seedlog_runtime::select! {
-                () = self.stopping().wait() => missed,
-                () = self.node().wait_for(offset) => missed,
+                () = self.stopping().wait() => Err(ApiError::ShuttingDown),
+                () = self.node().wait_for(offset) => Ok(()),
             }
         });
-        // Whichever way the wait ended, the read says what there is now.
-        let _ = there.await;
+        // Whether it came or the time is up, the read says what there is now.
+        waited.await.unwrap_or(Ok(()))?;
         self.read(offset, shape).await
     }
 

@@ -6,15 +6,16 @@ use crate::produce_stream::pump;
 use crate::service::Service;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use prost::Message;
 use seedlog_api::ApiError;
 use seedlog_api::v1::log_server::{Log, LogServer};
 use seedlog_api::v1::{
     ConsumeRequest, ConsumeResponse, GetServersRequest, GetServersResponse, ProduceRequest, ProduceResponse,
 };
-use seedlog_runtime::rpc::{Services, wire, wire_stream};
+use seedlog_runtime::rpc::{Services, is_undecodable, wire, wire_stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 /// Answers of a produce stream that are handed to the transport and not yet taken by it.
 const ANSWERS_AHEAD: usize = 16;
@@ -39,12 +40,12 @@ impl Log for Grpc {
     type ProduceStreamStream = Answers<ProduceResponse>;
 
     async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
-        let response = self.service.produce(wire(request.into_inner())?).await?;
+        let response = self.service.produce(received(request)?).await?;
         Ok(Response::new(wire(response)?))
     }
 
     async fn consume(&self, request: Request<ConsumeRequest>) -> Result<Response<ConsumeResponse>, Status> {
-        let response = self.service.consume(wire(request.into_inner())?).await?;
+        let response = self.service.consume(received(request)?).await?;
         Ok(Response::new(wire(response)?))
     }
 
@@ -52,7 +53,7 @@ impl Log for Grpc {
         &self,
         request: Request<ConsumeRequest>,
     ) -> Result<Response<Self::ConsumeStreamStream>, Status> {
-        let answers = consume_stream(self.service.clone(), wire(request.into_inner())?)?;
+        let answers = consume_stream(self.service.clone(), received(request)?)?;
         Ok(Response::new(wire_stream(answers.map_err(Status::from)).boxed()))
     }
 
@@ -60,7 +61,7 @@ impl Log for Grpc {
         &self,
         request: Request<Streaming<ProduceRequest>>,
     ) -> Result<Response<Self::ProduceStreamStream>, Status> {
-        let requests = wire_stream(request.into_inner().map_err(undecodable));
+        let requests = wire_stream(request.into_inner()).map_err(blame);
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
         seedlog_runtime::spawn(pump(self.service.clone(), requests, sender));
         Ok(Response::new(wire_stream(ReceiverStream::new(answers)).boxed()))
@@ -71,10 +72,12 @@ impl Log for Grpc {
     }
 }
 
-/// Bytes that are no protobuf are the sender's mistake; tonic calls it ours.
-fn undecodable(status: Status) -> Status {
-    match status.code() {
-        Code::Internal => ApiError::Malformed { what: status.message().to_owned() }.into(),
-        _ => status,
-    }
+/// The request as its sender encoded it.
+fn received<M: Message + Default>(request: Request<M>) -> Result<M, Status> {
+    wire(request.into_inner()).map_err(blame)
+}
+
+/// What cannot be read is its sender's mistake.
+fn blame(status: Status) -> Status {
+    if is_undecodable(&status) { ApiError::Malformed { what: status.message().to_owned() }.into() } else { status }
 }

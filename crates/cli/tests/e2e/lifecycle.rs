@@ -148,3 +148,26 @@ fn what_is_no_data_directory_is_not_checked_and_not_touched() {
     assert!(text(&output.stderr).contains("not a seedlog data directory"), "{}", text(&output.stderr));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_disk_that_fails_ends_the_node_with_the_reason_and_what_was_acked_is_there_on_a_good_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    // The file size limit is a disk that refuses a write in the middle of the log (in blocks of 512).
+    let mut node = Node::start_limited(&data, "20480");
+    let line = format!("{}\n", "x".repeat(1023));
+    let produced = run(&["produce", "--output", "json", "--addr", &node.rpc], line.repeat(20_000).as_bytes());
+    assert!(matches!(produced.status.code(), Some(1 | 3)), "{}", text(&produced.stderr));
+    let tally: serde_json::Value = serde_json::from_slice(&produced.stdout).unwrap();
+    let acked = tally["acked"].as_u64().unwrap();
+    assert!((1..20_000).contains(&acked), "{tally}");
+    assert_eq!(node.wait(), Some(1), "{}", node.stderr());
+    let stderr = node.stderr();
+    assert!(stderr.contains("seedlog: the node has stopped: ") && stderr.contains(".store"), "{stderr}");
+
+    let node = Node::start(&data);
+    let read = must(&["consume", "--addr", &node.rpc], b"");
+    let there = (read.len() / line.len()) as u64;
+    assert!(read == line.repeat(there as usize).as_bytes(), "whole lines, as they were sent");
+    assert!((acked..=20_000).contains(&there), "{there} are there of {tally}");
+}

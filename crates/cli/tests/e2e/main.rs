@@ -7,6 +7,7 @@
 mod bad_input;
 mod chapter_1;
 mod crash;
+mod grpc_bytes;
 mod lifecycle;
 mod lines;
 mod node;

@@ -56,11 +56,25 @@ impl Node {
         Node::start_with(&["--data-dir", data_dir.to_str().unwrap()])
     }
 
+    /// On what is like a disk of files of at most so many blocks.
+    pub fn start_limited(data_dir: &Path, file_blocks_max: &str) -> Node {
+        // With the signal ignored, the write fails instead.
+        let limited = format!("trap '' XFSZ; ulimit -f {file_blocks_max}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_seedlog")]);
+        Node::spawn(command, &["--data-dir", data_dir.to_str().unwrap()])
+    }
+
     pub fn start_with(args: &[&str]) -> Node {
+        Node::spawn(seedlog(&[]), args)
+    }
+
+    fn spawn(mut command: Command, args: &[&str]) -> Node {
         let scratch = tempfile::tempdir().unwrap();
         let stderr = scratch.path().join("stderr");
-        let fixed = ["dev", "--rpc-port", "0", "--http-addr", "127.0.0.1:0", "--output", "json"];
-        let mut child = seedlog(&[&fixed, args].concat())
+        let mut child = command
+            .args(["dev", "--rpc-port", "0", "--http-addr", "127.0.0.1:0", "--output", "json"])
+            .args(args)
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr).unwrap())
             .spawn()

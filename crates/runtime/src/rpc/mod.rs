@@ -11,12 +11,14 @@ mod serve;
 #[cfg(madsim)]
 #[path = "serve_simulated.rs"]
 mod serve;
+mod undecodable;
 mod wire;
 
 use std::time::Duration;
 
 pub use channel::{BadAddress, channel};
 pub use serve::{Listener, Services};
+pub use undecodable::is_undecodable;
 pub use wire::{MESSAGE_BYTES_MAX, wire, wire_stream};
 
 /// What is still being answered when a server shuts down has this long.

@@ -1,3 +1,4 @@
+use super::undecodable::Blaming;
 use super::{CONNECTION_WINDOW_BYTES, DRAIN_MAX, STREAM_WINDOW_BYTES};
 use crate::clock;
 use std::convert::Infallible;
@@ -52,7 +53,7 @@ impl Services {
             + 'static,
         S::Future: Send + 'static,
     {
-        Services { routes: self.routes.add_service(service) }
+        Services { routes: self.routes.add_service(Blaming(service)) }
     }
 }
 
