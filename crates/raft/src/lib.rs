@@ -30,9 +30,9 @@ mod types;
 mod vote;
 mod writer;
 
-pub use error::{NotReady, ProduceError, ReadError, StartError, TrimError};
+pub use error::{LeaderHint, NotReady, ProduceError, ReadError, StartError, TrimError};
 pub use node::Node;
 pub use produce::{Pending, Produced};
 pub use settings::NodeConfig;
-pub use status::{Role, Status};
+pub use status::{Member, Role, Status};
 pub use stop::StopReason;

@@ -103,7 +103,16 @@ impl Node {
 
         let freed = watch::channel(0).0;
         drop(spawn(supervise(raft.clone(), stop.clone())));
-        drop(spawn(trim::follow(raft.clone(), store.clone(), progress.clone(), freed.clone())));
+        let freeing = trim::follow(raft.clone(), store.clone(), progress.clone(), freed.clone());
+        drop(spawn({
+            let stop = stop.clone();
+            async move {
+                select! {
+                    _ = stop.stopped() => {}
+                    () = freeing => {}
+                }
+            }
+        }));
         let in_flight = Arc::new(Semaphore::new(config.in_flight_bytes_max));
         Ok(Node { inner: Arc::new(Inner { config, raft, store, queue, progress, space, in_flight, freed, stop }) })
     }

@@ -10,6 +10,7 @@ use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::disk::sim::{Fault, FaultKind};
 use seedlog_runtime::sim::{Moment, crash_at_step, keyed_rng};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -144,7 +145,30 @@ async fn a_failed_sync_stops_the_node_and_the_next_start_has_all_that_was_acked(
 }
 
 #[tokio::test]
-async fn a_node_that_has_lost_its_leader_entry_takes_no_longer_to_start_again() {
+async fn calls_that_arrive_together_share_syncs() {
+    const CALLS: u64 = 200;
+    let disk = SimDisk::new(1);
+    let node = start(&disk).await;
+    let syncs = Arc::new(AtomicU64::new(0));
+    let counted = syncs.clone();
+    disk.observe(Box::new(move |event| {
+        if event.operation == "sync" && event.path.extension().is_some_and(|extension| extension == "store") {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    }));
+    let mut proposed = Vec::new();
+    for number in 0..CALLS {
+        proposed.push(node.propose(vec![Bytes::from(number.to_string())]).await.unwrap());
+    }
+    for (number, pending) in proposed.into_iter().enumerate() {
+        assert_eq!(pending.outcome().await.unwrap().first_offset, number as u64, "not in the order proposed");
+    }
+    let syncs = syncs.load(Ordering::Relaxed);
+    assert!(syncs < CALLS / 4, "{syncs} syncs for {CALLS} calls");
+}
+
+#[tokio::test]
+async fn a_lone_voter_waits_for_no_timeout_at_its_restart() {
     let disk = SimDisk::new(1);
     for life in 0..5 {
         let before = clock::now();

@@ -104,7 +104,7 @@ async fn a_node_that_was_not_shut_down_has_lost_nothing_that_it_acked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_calls_share_syncs_and_each_gets_its_own_answer() {
+async fn of_many_concurrent_calls_each_gets_its_own_answer() {
     const CALLS: u64 = 400;
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), NodeConfig { log: Default::default(), ..config() }).await;
