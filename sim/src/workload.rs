@@ -276,39 +276,35 @@ pub async fn trims(plan: Plan, world: World, machine: NodeId) {
 }
 
 async fn read_all(world: World) {
-    let mut rng = keyed(0, &["reader".into()]);
-    loop {
-        match read_once(&client_with(64)).await {
-            Ok((range, last)) => {
-                let at_ns = now_ns();
-                let mut world = world.lock();
-                world.trace.event(at_ns, format!("everything read: offsets {}..{}", range.0, range.1));
-                world.history.complete = true;
-                world.history.last_range = range;
-                world.history.last = last;
-                return;
-            }
-            Err(error) => {
-                world.event(format!("reader: {error}"));
-                madsim::time::sleep(backoff(&mut rng)).await;
-            }
+    let (client, mut rng) = (client_with(64), keyed(0, &["reader".into()]));
+    let servers = loop {
+        match client.servers().await {
+            Ok(servers) => break servers,
+            Err(error) => again(&world, &mut rng, error).await,
         }
-    }
-}
-
-async fn read_once(client: &Client) -> Result<((u64, u64), Vec<Seen>), seedlog_client::Error> {
-    let servers = client.servers().await?;
+    };
     let (first, next) = servers.first().map_or((0, 0), |server| (server.first_offset, server.next_offset));
     let mut last = Vec::new();
     while first + (last.len() as u64) < next {
         let start = Start::Offset(first + last.len() as u64);
-        let fetch = Fetch { start, records_max: 64, bytes_max: 1 << 20, wait: Duration::ZERO };
-        for record in client.fetch(fetch).await? {
-            let Record { offset, value, append_time_ms, .. } = record;
-            last.push(Seen { client: READER, offset, value: value.to_vec(), append_time_ms, at_ns: now_ns() });
+        let fetch = Fetch { start, records_max: 256, bytes_max: 1 << 20, wait: Duration::ZERO };
+        match client.fetch(fetch).await {
+            Ok(records) => last.extend(records.into_iter().map(|record| {
+                let Record { offset, value, append_time_ms, .. } = record;
+                Seen { client: READER, offset, value: value.to_vec(), append_time_ms, at_ns: now_ns() }
+            })),
+            Err(error) => again(&world, &mut rng, error).await,
         }
     }
-    // Records that came since are not this read's business.
-    last.truncate((next - first) as usize);
-    Ok(((first, next), last))
+    let mut world = world.lock();
+    world.trace.event(now_ns(), format!("everything read: offsets {first}..{next}"));
+    world.history.complete = true;
+    world.history.last_range = (first, next);
+    world.history.last = last;
+}
+
+/// With messages lost, a call may find no connection.
+async fn again(world: &World, rng: &mut ChaCha12Rng, error: seedlog_client::Error) {
+    world.event(format!("reader: {error}"));
+    madsim::time::sleep(backoff(rng)).await;
 }
