@@ -162,7 +162,12 @@ fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
     }
     println!(
         "seed {}: {} acked, {} unanswered, {} read; {} events, trace hash {}",
-        report.seed, report.acked_records, report.unknown_produces, report.read_records, report.events, report.trace_hash
+        report.seed,
+        report.acked_records,
+        report.unknown_produces,
+        report.read_records,
+        report.events,
+        report.trace_hash
     );
     println!("{simulated_s:.1} simulated seconds in {wall_s:.2} s: {:.0} a second", simulated_s / wall_s);
     println!("{}", table(&report.fired));
@@ -206,7 +211,10 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
         };
         if progress {
             let rate = done as f64 / started.elapsed().as_secs_f64() * 60.0;
-            eprint!("\r{done} of {total} seeds, {rate:.0} a minute, {} failed ", failed.values().map(Vec::len).sum::<usize>());
+            eprint!(
+                "\r{done} of {total} seeds, {rate:.0} a minute, {} failed ",
+                failed.values().map(Vec::len).sum::<usize>()
+            );
         }
         sound || !args.stop_at_first
     })

@@ -16,7 +16,10 @@ pub struct Produce {
 pub enum Outcome {
     /// No answer yet, or none that tells: the records may be there or not.
     Unknown,
-    Acked { first_offset: u64, at_ns: u64 },
+    Acked {
+        first_offset: u64,
+        at_ns: u64,
+    },
     /// The answer says that nothing was appended.
     Refused,
 }

@@ -22,7 +22,10 @@ pub enum Signal {
     DiskDown,
     /// The agent stopped by itself.
     Stopped(StopReason),
-    StartFailed { error: String, damage: bool },
+    StartFailed {
+        error: String,
+        damage: bool,
+    },
 }
 
 pub struct Machine {
@@ -101,12 +104,7 @@ fn agent_config(plan: &Plan) -> seedlog_agent::Config {
 }
 
 /// From start to stop: what an orchestrator would run.
-async fn life(
-    config: seedlog_agent::Config,
-    disk: SimDisk,
-    world: World,
-    signals: mpsc::UnboundedSender<Signal>,
-) {
+async fn life(config: seedlog_agent::Config, disk: SimDisk, world: World, signals: mpsc::UnboundedSender<Signal>) {
     let started = Agent::start(config, Arc::new(disk)).await;
     let signal = match started {
         Ok(agent) => {

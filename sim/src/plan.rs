@@ -69,23 +69,58 @@ pub struct Planned {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// kill -9: the page cache stays.
-    ProcessCrash { down_ms: u64 },
+    ProcessCrash {
+        down_ms: u64,
+    },
     /// What was not synced survives, vanishes or tears, as `power_seed` says.
-    PowerLoss { down_ms: u64, power_seed: u64 },
+    PowerLoss {
+        down_ms: u64,
+        power_seed: u64,
+    },
     /// The process or the power goes at a disk operation, not between two.
-    CrashAtDiskOp { after_ops: u64, at: At, power_seed: Option<u64>, down_ms: u64 },
+    CrashAtDiskOp {
+        after_ops: u64,
+        at: At,
+        power_seed: Option<u64>,
+        down_ms: u64,
+    },
     /// The process goes, and soon after its restart the power: what recovery believed must be durable.
-    CrashThenPowerLoss { down_ms: u64, then_ms: u64, power_seed: u64 },
+    CrashThenPowerLoss {
+        down_ms: u64,
+        then_ms: u64,
+        power_seed: u64,
+    },
     /// One sync of a matching file fails; later ones say yes, and the pages are gone.
-    SyncError { path: String, skip: u64 },
-    WriteError { path: String, skip: u64 },
-    ReadError { path: String, skip: u64 },
-    ShortWrites { times: u64 },
-    SlowDisk { for_ms: u64, step_ms_max: u64 },
-    ClockJump { by_ms: i64 },
-    ClockRate { per_mille: u32, for_ms: u64 },
+    SyncError {
+        path: String,
+        skip: u64,
+    },
+    WriteError {
+        path: String,
+        skip: u64,
+    },
+    ReadError {
+        path: String,
+        skip: u64,
+    },
+    ShortWrites {
+        times: u64,
+    },
+    SlowDisk {
+        for_ms: u64,
+        step_ms_max: u64,
+    },
+    ClockJump {
+        by_ms: i64,
+    },
+    ClockRate {
+        per_mille: u32,
+        for_ms: u64,
+    },
     /// No client reaches the node.
-    CutClients { for_ms: u64 },
+    CutClients {
+        for_ms: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,9 +243,7 @@ fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
         "write_error" => Fault::WriteError { path, skip: rng.random_range(0..10) },
         "read_error" => Fault::ReadError { path: ".store".to_owned(), skip: rng.random_range(0..30) },
         "short_writes" => Fault::ShortWrites { times: rng.random_range(1..=20) },
-        "slow_disk" => {
-            Fault::SlowDisk { for_ms: rng.random_range(200..4_000), step_ms_max: rng.random_range(5..=300) }
-        }
+        "slow_disk" => Fault::SlowDisk { for_ms: rng.random_range(200..4_000), step_ms_max: rng.random_range(5..=300) },
         "clock_jump" => Fault::ClockJump { by_ms: rng.random_range(-3_600_000..=3_600_000) },
         "clock_rate" => {
             Fault::ClockRate { per_mille: rng.random_range(800..=1_250), for_ms: rng.random_range(500..8_000) }

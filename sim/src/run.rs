@@ -55,8 +55,8 @@ pub fn run(plan: &Plan, echo: bool) -> Report {
     seedlog_runtime::sim::set_seed(plan.seed);
     let mut config = madsim::Config::default();
     config.net.packet_loss_rate = f64::from(plan.network.loss_per_mille) / 1_000.0;
-    config.net.send_latency = Duration::from_millis(plan.network.latency_ms_min)
-        ..Duration::from_millis(plan.network.latency_ms_max + 1);
+    config.net.send_latency =
+        Duration::from_millis(plan.network.latency_ms_min)..Duration::from_millis(plan.network.latency_ms_max + 1);
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
     let world = World::new(Trace::new(40, echo));
     let simulated_ns = runtime.block_on(live(plan, world.clone()));

@@ -149,7 +149,8 @@ impl Supervisor {
             Signal::Stopped(reason) => {
                 let errors = self.disk_errors();
                 if errors == self.excused {
-                    self.world.complain("recovery", format!("the node stopped without a fault of its disk: {reason:?}"));
+                    self.world
+                        .complain("recovery", format!("the node stopped without a fault of its disk: {reason:?}"));
                 }
                 self.excused = errors;
                 self.world.fired("node_stopped_itself");
@@ -271,10 +272,7 @@ impl Supervisor {
     /// Errors that the disk has given so far; each may stop the node, or keep it from starting.
     fn disk_errors(&self) -> u64 {
         let fired = self.machine.disk.fired();
-        ["sync_error", "sync_dir_error", "write_error", "read_error"]
-            .iter()
-            .filter_map(|name| fired.get(name))
-            .sum()
+        ["sync_error", "sync_dir_error", "write_error", "read_error"].iter().filter_map(|name| fired.get(name)).sum()
     }
 
     fn healthy_disk(&mut self) {

@@ -68,8 +68,7 @@ impl Clients {
             // Every other one pipelines.
             if client % 2 == 0 { node.spawn(producer.unary()) } else { node.spawn(producer.pipelined()) }
         };
-        let consume =
-            |(client, node): (u32, &NodeHandle)| node.spawn(consumer(client, plan.clone(), world.clone()));
+        let consume = |(client, node): (u32, &NodeHandle)| node.spawn(consumer(client, plan.clone(), world.clone()));
         let producers = (0..).zip(&self.producers).map(produce);
         Working(producers.chain((CONSUMERS..).zip(&self.consumers).map(consume)).collect())
     }
@@ -117,7 +116,9 @@ impl Producer {
         let records = values.iter().map(record).collect();
         let mut world = self.world.lock();
         let called_ns = now_ns();
-        world.trace.event(called_ns, format!("producer {} calls with {count} records, {} so far", self.client, self.made));
+        world
+            .trace
+            .event(called_ns, format!("producer {} calls with {count} records, {} so far", self.client, self.made));
         world.history.produces.push(Produce { client: self.client, values, called_ns, outcome: Outcome::Unknown });
         (world.history.produces.len() - 1, records)
     }
@@ -169,12 +170,7 @@ impl Producer {
     }
 }
 
-fn answered(
-    world: &World,
-    client: u32,
-    call: usize,
-    answer: &Result<seedlog_client::Produced, seedlog_client::Error>,
-) {
+fn answered(world: &World, client: u32, call: usize, answer: &Result<seedlog_client::Produced, seedlog_client::Error>) {
     let mut world = world.lock();
     let at_ns = now_ns();
     world.trace.event(at_ns, format!("producer {client} call {call}: {answer:?}"));
@@ -195,7 +191,8 @@ fn connect(client: &mut Option<Client>) -> &Client {
 }
 
 fn client_with(tail_records_max: u32) -> Client {
-    let options = Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max, ..Options::default() };
+    let options =
+        Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max, ..Options::default() };
     Client::connect_with(NODE_ADDR, options).expect("an address")
 }
 

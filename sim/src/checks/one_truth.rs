@@ -31,7 +31,10 @@ pub fn check(history: &History) -> Result<(), Violation> {
     }
     for seen in history.seen.iter().chain(&history.last) {
         let Some((call, nth)) = by_value.get(seen.value.as_slice()) else {
-            return violation(format!("offset {} holds {}, which nobody produced", seen.offset, show(&seen.value)), Some(seen.at_ns));
+            return violation(
+                format!("offset {} holds {}, which nobody produced", seen.offset, show(&seen.value)),
+                Some(seen.at_ns),
+            );
         };
         let produce = &history.produces[*call];
         if produce.outcome == Outcome::Refused {

@@ -10,7 +10,10 @@ pub fn check(history: &History) -> Result<(), Violation> {
         let what = if restart.next_offset < restart.acked_next_offset {
             format!("serves up to offset {}, but {} was acked", restart.next_offset, restart.acked_next_offset)
         } else if restart.next_offset > restart.tried_records {
-            format!("serves up to offset {}, but only {} records were tried", restart.next_offset, restart.tried_records)
+            format!(
+                "serves up to offset {}, but only {} records were tried",
+                restart.next_offset, restart.tried_records
+            )
         } else if restart.first_offset > history.trimmed_to {
             format!("serves from offset {} on, but only {} was trimmed", restart.first_offset, history.trimmed_to)
         } else {
