@@ -6,10 +6,18 @@ use crate::plan::{Fault, Plan, plan};
 use crate::run::{Report, run};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
+
+/// A line on stdout. Whoever reads it may have seen enough: a closed pipe is no error.
+macro_rules! say {
+    ($($text:tt)*) => {
+        drop(writeln!(std::io::stdout(), $($text)*))
+    };
+}
 
 /// Runs seedlog in a simulated world. One seed is one world: its faults, times and bytes.
 #[derive(Parser)]
@@ -34,6 +42,9 @@ enum Task {
         /// The other build: a cargo profile.
         #[arg(long, default_value = "dev")]
         other_profile: String,
+        /// Puts something into each trace that differs from process to process: this must fail.
+        #[arg(long)]
+        canary: bool,
     },
     /// The plan of a seed, as TOML for `run --plan`.
     Plan {
@@ -56,6 +67,8 @@ struct RunArgs {
     /// Prints every event as it happens.
     #[arg(long)]
     trace: bool,
+    #[arg(long, hide = true)]
+    canary: bool,
     /// The product's own log lines, to stderr: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long)]
     log: Option<String>,
@@ -99,9 +112,9 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Run(args) => one(&args),
         Task::Sweep(args) => sweep(&args),
-        Task::Meta { seeds, other_profile } => meta(seeds, &other_profile),
+        Task::Meta { seeds, other_profile, canary } => meta(seeds, &other_profile, canary),
         Task::Plan { seed } => {
-            print!("{}", to_toml(&plan(seed)));
+            say!("{}", to_toml(&plan(seed)).trim_end());
             Ok(true)
         }
         Task::List => {
@@ -130,9 +143,9 @@ fn one(args: &RunArgs) -> Result<bool, String> {
         (None, None) => return Err("give --seed or --plan".to_owned()),
     };
     let started = Instant::now();
-    let report = run(&plan, args.trace);
+    let report = run(&plan, args.trace, args.canary);
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
+        Output::Json => say!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
         Output::Text => tell(&report, &plan, &again, started.elapsed().as_secs_f64()),
     }
     Ok(report.violations.is_empty())
@@ -141,26 +154,26 @@ fn one(args: &RunArgs) -> Result<bool, String> {
 fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
     let simulated_s = report.simulated_ns as f64 / 1e9;
     if let Some(first) = report.violations.first() {
-        println!("seed {} failed: {}: {}", report.seed, first.check, first.what);
+        say!("seed {} failed: {}: {}", report.seed, first.check, first.what);
         for more in &report.violations[1..] {
-            println!("  also {}: {}", more.check, more.what);
+            say!("  also {}: {}", more.check, more.what);
         }
-        println!("\n  commit  {}", commit());
-        println!("  again   {again}");
+        say!("\n  commit  {}", commit());
+        say!("  again   {again}");
         if let Some(at) = first.at_s {
-            println!("  at      {at:.6} simulated seconds");
+            say!("  at      {at:.6} simulated seconds");
         }
-        println!("\n  faults of the plan:");
+        say!("\n  faults of the plan:");
         for planned in &plan.faults {
-            println!("    {:>9.3} s  {:?}", planned.at_ms as f64 / 1e3, planned.fault);
+            say!("    {:>9.3} s  {:?}", planned.at_ms as f64 / 1e3, planned.fault);
         }
-        println!("\n  last events:");
+        say!("\n  last events:");
         for event in &report.last_events {
-            println!("    {event}");
+            say!("    {event}");
         }
-        println!();
+        say!();
     }
-    println!(
+    say!(
         "seed {}: {} acked, {} unanswered, {} read; {} events, trace hash {}",
         report.seed,
         report.acked_records,
@@ -169,8 +182,8 @@ fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
         report.events,
         report.trace_hash
     );
-    println!("{simulated_s:.1} simulated seconds in {wall_s:.2} s: {:.0} a second", simulated_s / wall_s);
-    println!("{}", table(&report.fired));
+    say!("{simulated_s:.1} simulated seconds in {wall_s:.2} s: {:.0} a second", simulated_s / wall_s);
+    say!("{}", table(&report.fired));
 }
 
 fn sweep(args: &SweepArgs) -> Result<bool, String> {
@@ -180,7 +193,7 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
     let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let (mut simulated_ns, mut done, mut acked) = (0u64, 0u64, 0u64);
     let progress = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    run_each(&this_program().map_err(|e| e.to_string())?, args.seeds.clone(), jobs, |result| {
+    run_each(&this_program().map_err(|e| e.to_string())?, &[], args.seeds.clone(), jobs, |result| {
         done += 1;
         let sound = match result {
             Ok(report) => {
@@ -201,9 +214,9 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
                 let (seed, status) = (broken.seed, broken.status);
                 let last: Vec<&str> = broken.stderr.lines().rev().take(12).collect();
                 if args.output == Output::Text {
-                    println!("seed {seed} failed: no report: {status}");
-                    println!("  again: cargo sim run --seed {seed}   (commit {})", commit());
-                    last.iter().rev().for_each(|line| println!("    {line}"));
+                    say!("seed {seed} failed: no report: {status}");
+                    say!("  again: cargo sim run --seed {seed}   (commit {})", commit());
+                    last.iter().rev().for_each(|line| say!("    {line}"));
                 }
                 failed.entry("panic".to_owned()).or_default().push(seed);
                 false
@@ -230,16 +243,16 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
             "seeds": done, "failed": failed, "fired": fired, "never_fired": missing,
             "simulated_s": simulated_s, "wall_s": wall_s, "acked_records": acked,
         });
-        println!("{summary}");
+        say!("{summary}");
     } else {
-        println!("{}", table(&fired));
+        say!("{}", table(&fired));
         for (check, seeds) in &failed {
-            println!("{check}: {} seeds failed: {seeds:?}", seeds.len());
+            say!("{check}: {} seeds failed: {seeds:?}", seeds.len());
         }
         if !covered {
-            println!("never happened in {done} seeds, although enabled: {missing:?}");
+            say!("never happened in {done} seeds, although enabled: {missing:?}");
         }
-        println!(
+        say!(
             "{done} seeds ({}..{}), {} failed, {acked} records acked; {simulated_s:.0} simulated seconds in {wall_s:.0} s: {:.0} a second",
             args.seeds.start,
             args.seeds.end,
@@ -252,16 +265,16 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
 
 fn tell_failure(report: &Done) {
     let Some(first) = report.violations.first() else { return };
-    println!("seed {} failed: {}: {}", report.seed, first.check, first.what);
-    println!("  again: cargo sim run --seed {}   (commit {})", report.seed, commit());
+    say!("seed {} failed: {}: {}", report.seed, first.check, first.what);
+    say!("  again: cargo sim run --seed {}   (commit {})", report.seed, commit());
 }
 
-fn meta(seeds: Range<u64>, other_profile: &str) -> Result<bool, String> {
+fn meta(seeds: Range<u64>, other_profile: &str, canary: bool) -> Result<bool, String> {
     let here = this_program().map_err(|error| error.to_string())?;
     let other = build_other(other_profile)?;
     let mut hashes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for program in [&here, &here, &other] {
-        run_each(program, seeds.clone(), 2, |result| {
+        run_each(program, if canary { &["--canary"] } else { &[] }, seeds.clone(), 2, |result| {
             let (seed, hash) = match result {
                 Ok(done) => (done.seed, format!("{} over {} events", done.trace_hash, done.events)),
                 Err(broken) => (broken.seed, format!("no report: {}", broken.status)),
@@ -274,13 +287,13 @@ fn meta(seeds: Range<u64>, other_profile: &str) -> Result<bool, String> {
     let mut same = true;
     for (seed, hashes) in &hashes {
         if hashes.iter().all(|hash| *hash == hashes[0] && !hash.starts_with("no report")) {
-            println!("seed {seed}: {}", hashes[0]);
+            say!("seed {seed}: {}", hashes[0]);
         } else {
             same = false;
-            println!("seed {seed} failed: determinism: twice in this build, then in {other_profile}: {hashes:#?}");
+            say!("seed {seed} failed: determinism: twice in this build, then in {other_profile}: {hashes:#?}");
         }
     }
-    println!("{} seeds, each twice in this build and once in the profile {other_profile}", hashes.len());
+    say!("{} seeds, each twice in this build and once in the profile {other_profile}", hashes.len());
     Ok(same)
 }
 
@@ -303,11 +316,11 @@ fn build_other(profile: &str) -> Result<PathBuf, String> {
 }
 
 fn list() {
-    println!("faults:");
-    Fault::KINDS.iter().for_each(|kind| println!("  {kind}"));
-    println!("checks:");
-    checks::ALL.iter().for_each(|(name, _)| println!("  {name}"));
-    println!("  determinism (cargo sim meta)");
+    say!("faults:");
+    Fault::KINDS.iter().for_each(|kind| say!("  {kind}"));
+    say!("checks:");
+    checks::ALL.iter().for_each(|(name, _)| say!("  {name}"));
+    say!("  determinism (cargo sim meta)");
 }
 
 fn read_plan(file: &Path) -> Result<Plan, String> {

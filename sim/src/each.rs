@@ -29,13 +29,14 @@ pub struct Broken {
     pub stderr: String,
 }
 
-/// Runs `program run --seed N --output json` for each seed, `jobs` at a time, and hands over the
+/// Runs `program run --seed N --output json`, and `extra`, for each seed, `jobs` at a time, and hands over the
 /// results in the order of the seeds, until `take` says false.
 ///
 /// # Errors
 /// If a child cannot be started.
 pub fn run_each(
     program: &Path,
+    extra: &[&str],
     seeds: impl Iterator<Item = u64>,
     jobs: usize,
     mut take: impl FnMut(Result<Done, Broken>) -> bool,
@@ -46,7 +47,7 @@ pub fn run_each(
         // The oldest is waited for first: one more than there are cores keeps them all busy.
         while running.len() < jobs.max(1) + usize::from(jobs > 1) {
             let Some(seed) = seeds.next() else { break };
-            running.push_back((seed, start(program, seed)?));
+            running.push_back((seed, start(program, extra, seed)?));
         }
         let Some((seed, child)) = running.pop_front() else { return Ok(()) };
         if !take(finish(seed, child)?) {
@@ -64,9 +65,10 @@ pub fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-fn start(program: &Path, seed: u64) -> io::Result<Child> {
+fn start(program: &Path, extra: &[&str], seed: u64) -> io::Result<Child> {
     Command::new(program)
         .args(["run", "--seed", &seed.to_string(), "--output", "json"])
+        .args(extra)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -51,7 +51,8 @@ impl From<Violation> for Found {
 }
 
 /// Runs a plan on this thread. One run a process: counters inside libraries outlive a run.
-pub fn run(plan: &Plan, echo: bool) -> Report {
+/// With `canary`, the trace is made to depend on the process, for [`crate::command`]'s determinism check to notice.
+pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
     seedlog_runtime::sim::set_seed(plan.seed);
     let mut config = madsim::Config::default();
     config.net.packet_loss_rate = f64::from(plan.network.loss_per_mille) / 1_000.0;
@@ -59,6 +60,9 @@ pub fn run(plan: &Plan, echo: bool) -> Report {
         Duration::from_millis(plan.network.latency_ms_min)..Duration::from_millis(plan.network.latency_ms_max + 1);
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
     let world = World::new(Trace::new(40, echo));
+    if canary {
+        world.lock().trace.event(0, format!("process {}", std::process::id()));
+    }
     let simulated_ns = runtime.block_on(live(plan, world.clone()));
     let violations = checks::check(&world.lock().history);
     let inner = world.lock();

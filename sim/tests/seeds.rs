@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
     let program = Path::new(env!("CARGO_BIN_EXE_seedlog-sim"));
     println!("\nrunning {} tests", SEEDS.end - SEEDS.start);
     let (mut passed, mut failed) = (0, 0);
-    run_each(program, SEEDS, 2, |result| {
+    run_each(program, &[], SEEDS, 2, |result| {
         match result {
             Ok(done) if done.violations.is_empty() => {
                 passed += 1;
