@@ -1,7 +1,7 @@
 //! The command line of the simulation.
 
 use crate::checks;
-use crate::each::{Done, run_each, this_program};
+use crate::each::{run_each, this_program};
 use crate::plan::{Fault, Plan, plan};
 use crate::run::{Report, run};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -263,7 +263,7 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
     Ok(failed.is_empty() && covered)
 }
 
-fn tell_failure(report: &Done) {
+fn tell_failure(report: &Report) {
     let Some(first) = report.violations.first() else { return };
     say!("seed {} failed: {}: {}", report.seed, first.check, first.what);
     say!("  again: cargo sim run --seed {}   (commit {})", report.seed, commit());

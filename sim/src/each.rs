@@ -1,25 +1,10 @@
 //! One seed is one process: runs seeds in child processes, several at a time.
 
-use crate::run::Found;
-use serde::Deserialize;
-use std::collections::{BTreeMap, VecDeque};
+use crate::run::Report;
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-/// A child's report, as far as the parent looks at it.
-#[derive(Debug, Deserialize)]
-pub struct Done {
-    pub seed: u64,
-    pub trace_hash: String,
-    pub events: u64,
-    pub simulated_ns: u64,
-    pub fired: BTreeMap<String, u64>,
-    pub acked_records: u64,
-    pub read_records: u64,
-    pub violations: Vec<Found>,
-    pub last_events: Vec<String>,
-}
 
 /// A child that gave no report: it panicked or was killed.
 #[derive(Debug)]
@@ -39,7 +24,7 @@ pub fn run_each(
     extra: &[&str],
     seeds: impl Iterator<Item = u64>,
     jobs: usize,
-    mut take: impl FnMut(Result<Done, Broken>) -> bool,
+    mut take: impl FnMut(Result<Report, Broken>) -> bool,
 ) -> io::Result<()> {
     let mut running: VecDeque<(u64, Child)> = VecDeque::new();
     let mut seeds = seeds.peekable();
@@ -75,7 +60,7 @@ fn start(program: &Path, extra: &[&str], seed: u64) -> io::Result<Child> {
         .spawn()
 }
 
-fn finish(seed: u64, child: Child) -> io::Result<Result<Done, Broken>> {
+fn finish(seed: u64, child: Child) -> io::Result<Result<Report, Broken>> {
     let output = child.wait_with_output()?;
     Ok(serde_json::from_slice(&output.stdout).map_err(|_| Broken {
         seed,

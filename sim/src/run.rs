@@ -8,7 +8,7 @@ use crate::trace::Trace;
 use crate::workload;
 use crate::world::{World, now_ns};
 use madsim::runtime::{Handle, Runtime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 const CONVERGE: Duration = Duration::from_secs(20);
 
 /// What a run came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     pub seed: u64,
     pub trace_hash: String,
@@ -32,7 +32,7 @@ pub struct Report {
     pub last_events: Vec<String>,
 }
 
-#[derive(Debug, Serialize, serde::Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Found {
     pub check: String,
     pub what: String,

@@ -28,6 +28,7 @@ impl fmt::Display for Damage {
             None => write!(f, "entries {} and after", self.first_index)?,
         }
         match self.next_offset {
+            Some(next) if next == self.first_offset => write!(f, ", none of them with records"),
             Some(next) => write!(f, ", record offsets {}..{next}", self.first_offset),
             None => write!(f, ", record offsets {} and after", self.first_offset),
         }
