@@ -89,7 +89,7 @@ async fn live(plan: &Plan, world: World) -> u64 {
     let trims = tokio::spawn(workload::trims(plan.clone(), world.clone(), supervisor.machine.id));
     supervisor.trouble().await;
 
-    let mut serves = supervisor.heal(CONVERGE).await;
+    let mut serves = !world.complained() && supervisor.heal(CONVERGE).await;
     if serves {
         supervisor.peace(Duration::from_millis(1_500)).await;
         if let Some(power_seed) = plan.last_power_seed {
@@ -98,8 +98,13 @@ async fn live(plan: &Plan, world: World) -> u64 {
     }
     if serves {
         supervisor.peace(Duration::from_millis(500)).await;
-        world.lock().stopping = true;
-        trims.abort();
+    }
+    world.lock().stopping = true;
+    trims.abort();
+    if !serves && !world.complained() {
+        world.complain("liveness", format!("after heal the node did not serve within {CONVERGE:?}"));
+    }
+    if !world.complained() {
         let finish = async {
             working.done().await;
             clients.read_all(&world).await;
@@ -107,8 +112,6 @@ async fn live(plan: &Plan, world: World) -> u64 {
         if madsim::time::timeout(CONVERGE, finish).await.is_err() {
             world.complain("liveness", "after heal the log could not be read to its end in time");
         }
-    } else {
-        world.complain("liveness", format!("after heal the node did not serve within {CONVERGE:?}"));
     }
     for (name, times) in supervisor.machine.disk.fired() {
         // The supervisor counts what it does itself.

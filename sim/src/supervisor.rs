@@ -105,7 +105,7 @@ impl Supervisor {
 
     async fn run_until(&mut self, end_ns: u64, until_ready: bool) {
         loop {
-            if until_ready && self.ready {
+            if (until_ready && self.ready) || self.world.complained() {
                 return;
             }
             let next = self.actions.first_key_value().map_or(end_ns, |((at, _), _)| (*at).min(end_ns));

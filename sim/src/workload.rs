@@ -66,7 +66,7 @@ impl Clients {
         let produce = |(client, node): (u32, &NodeHandle)| {
             let producer = Producer::new(client, plan, world);
             // Every other one pipelines.
-            if client % 2 == 0 { node.spawn(producer.unary()) } else { node.spawn(producer.pipelined()) }
+            if client.is_multiple_of(2) { node.spawn(producer.unary()) } else { node.spawn(producer.pipelined()) }
         };
         let consume = |(client, node): (u32, &NodeHandle)| node.spawn(consumer(client, plan.clone(), world.clone()));
         let producers = (0..).zip(&self.producers).map(produce);
@@ -202,7 +202,7 @@ async fn consumer(number: u32, plan: Plan, world: World) {
     let mut next = None::<u64>;
     while !world.stopping() {
         let start = next.map_or(Start::Earliest, Start::Offset);
-        let client = client_with(if number % 2 == 0 { 1 } else { 16 });
+        let client = client_with(if number.is_multiple_of(2) { 1 } else { 16 });
         let Ok(mut records) = client.consume_stream(start).await else {
             madsim::time::sleep(backoff(&mut rng)).await;
             continue;

@@ -53,6 +53,11 @@ impl World {
         self.lock().history.complaints.push(Complaint { check, what, at_ns });
     }
 
+    /// Whether something has already gone wrong: the run may end, its last events tell what.
+    pub fn complained(&self) -> bool {
+        !self.lock().history.complaints.is_empty()
+    }
+
     pub fn stopping(&self) -> bool {
         self.lock().stopping
     }
