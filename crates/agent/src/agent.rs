@@ -41,7 +41,7 @@ impl Agent {
         config.check()?;
         // First what belongs to one process only, so that two of them on one directory are told so,
         // and not that a port is in use.
-        let data_dir = open_data_dir(&config, disk.clone()).await?;
+        let mut data_dir = open_data_dir(&config, disk.clone()).await?;
         let identity = data_dir.identity();
         let rpc = Listener::bind(config.rpc_addr).await.map_err(|error| StartError::Listen {
             what: "gRPC",
@@ -55,7 +55,10 @@ impl Agent {
             None => None,
         };
 
-        let node = Node::start(disk, data_dir.group_dir(), node_config(&config, identity, rpc_addr)).await?;
+        let mut node_config = node_config(&config, identity, rpc_addr);
+        node_config.log.create &= !data_dir.has_log();
+        let node = Node::start(disk, data_dir.group_dir(), node_config).await?;
+        let data_dir = seedlog_runtime::blocking(move || data_dir.note_log().map(|()| data_dir)).await?;
         let stopping = Stopping::default();
         let service = Service::new(node.clone(), identity.cluster_id, config.limits, stopping.clone());
         let services = seedlog_server::add_log(Services::new(), service.clone());

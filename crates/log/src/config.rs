@@ -11,6 +11,9 @@ pub struct Config {
     /// At start, segments are read whole and checked, newest first, until this many bytes; the active
     /// one always. What is older is checked when it is read.
     pub start_check_bytes_max: u64,
+    /// Whether a directory without a log may become one. If it was one before, its log is lost, and to
+    /// begin a new one would forget what was acked.
+    pub create: bool,
     /// Mixed into the checksums of new segments. Must be unguessable to those who produce records, so that
     /// no record can be made to look like a batch; it need not be the same at each start.
     pub salt: u64,
@@ -20,9 +23,10 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             segment_bytes_max: 64 << 20,
-            index_rows_max: 1 << 19,
+            index_rows_max: 1 << 16,
             prewrite_bytes: 256 << 10,
             start_check_bytes_max: 1 << 30,
+            create: true,
             salt: 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::OpenError;
 use crate::small_file;
+use crate::verify::{Report, verify};
 use seedlog_runtime::disk::{Disk, Lock};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,12 +22,14 @@ pub struct Identity {
 ///
 /// ```text
 /// lock        held while in use
-/// identity    | format u32 | cluster id u128 | node id u64 |
+/// identity    | format u32 | cluster id u128 | node id u64 | 1 once the log was there, else 0: u8 |
 /// groups/0/   the log of Raft group 0, and its vote
 /// ```
 pub struct DataDir {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     identity: Identity,
+    has_log: bool,
     _lock: Box<dyn Lock>,
 }
 
@@ -45,11 +48,28 @@ impl DataDir {
             }
             lock => lock.map_err(io("lock the data directory"))?,
         };
-        let identity = match DataDir::read_identity(&**disk, root)? {
-            Some(identity) => identity,
-            None => DataDir::found(&**disk, root, fresh())?,
+        let (identity, has_log) = match read(&**disk, root)? {
+            Some(found) => found,
+            None => (found(disk, root, fresh())?, false),
         };
-        Ok(DataDir { root: root.to_owned(), identity, _lock: lock })
+        Ok(DataDir { disk: disk.clone(), root: root.to_owned(), identity, has_log, _lock: lock })
+    }
+
+    /// Whether a log was there before: then one that is not there now is lost, and no new one may begin.
+    pub fn has_log(&self) -> bool {
+        self.has_log
+    }
+
+    /// Notes, durably, that the log is there.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn note_log(&mut self) -> Result<(), OpenError> {
+        if !self.has_log {
+            write(&*self.disk, &self.root, self.identity, true)?;
+            self.has_log = true;
+        }
+        Ok(())
     }
 
     /// The identity kept in `root`; `None` if there is none.
@@ -57,31 +77,7 @@ impl DataDir {
     /// # Errors
     /// [`OpenError::NewerFormat`], or a damaged or unreadable file.
     pub fn read_identity(disk: &dyn Disk, root: &Path) -> Result<Option<Identity>, OpenError> {
-        let path = root.join("identity");
-        let Some(body) = small_file::read(disk, &path, MAGIC)? else { return Ok(None) };
-        let damaged = || OpenError::DamagedFile { path: path.clone(), what: "it does not decode" };
-        let (format, rest) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let found = u32::from_le_bytes(*format);
-        if found > FORMAT {
-            return Err(OpenError::NewerFormat { path: root.to_owned(), found, known: FORMAT });
-        }
-        let (cluster, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
-        let node: [u8; 8] = rest.try_into().map_err(|_| damaged())?;
-        Ok(Some(Identity { cluster_id: u128::from_le_bytes(*cluster), node_id: u64::from_le_bytes(node) }))
-    }
-
-    fn found(disk: &dyn Disk, root: &Path, identity: Identity) -> Result<Identity, OpenError> {
-        let groups = root.join("groups");
-        if disk.exists(&groups).map_err(|error| OpenError::Io { what: "look for", path: groups.clone(), error })? {
-            // A log whose identity was lost: going on under a new one would forget its votes and acks.
-            return Err(OpenError::NoIdentity { path: root.to_owned(), missing: "identity file" });
-        }
-        let path = root.join("identity");
-        let mut body = FORMAT.to_le_bytes().to_vec();
-        body.extend_from_slice(&identity.cluster_id.to_le_bytes());
-        body.extend_from_slice(&identity.node_id.to_le_bytes());
-        small_file::replace(disk, &path, MAGIC, &body).map_err(|error| OpenError::Io { what: "write", path, error })?;
-        Ok(identity)
+        Ok(read(disk, root)?.map(|(identity, _)| identity))
     }
 
     pub fn identity(&self) -> Identity {
@@ -96,4 +92,58 @@ impl DataDir {
     pub fn group_dir_of(root: &Path) -> PathBuf {
         root.join("groups").join("0")
     }
+}
+
+/// [`verify`] of the log of the data directory `root`; that there is none is damage if there was one.
+///
+/// # Errors
+/// As [`verify`], and as [`DataDir::read_identity`].
+pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError> {
+    let dir = DataDir::group_dir_of(root);
+    let has_log = read(disk, root)?.is_some_and(|(_, has_log)| has_log);
+    let io = |error| OpenError::Io { what: "look for", path: dir.clone(), error };
+    let mut report = if disk.exists(&dir).map_err(io)? { verify(disk, &dir)? } else { Report::default() };
+    if has_log && report.is_sound() && report.segments.is_empty() {
+        report.damaged_files.push((dir, "it held a log, and its files are gone"));
+    }
+    Ok(report)
+}
+
+fn read(disk: &dyn Disk, root: &Path) -> Result<Option<(Identity, bool)>, OpenError> {
+    let path = root.join("identity");
+    let Some(body) = small_file::read(disk, &path, MAGIC)? else { return Ok(None) };
+    let damaged = || OpenError::DamagedFile { path: path.clone(), what: "it does not decode" };
+    let (format, rest) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let found = u32::from_le_bytes(*format);
+    if found > FORMAT {
+        return Err(OpenError::NewerFormat { path: root.to_owned(), found, known: FORMAT });
+    }
+    let (cluster, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
+    let (node, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let has_log = match rest {
+        [0] => false,
+        [1] => true,
+        _ => return Err(damaged()),
+    };
+    let identity = Identity { cluster_id: u128::from_le_bytes(*cluster), node_id: u64::from_le_bytes(*node) };
+    Ok(Some((identity, has_log)))
+}
+
+fn found(disk: &Arc<dyn Disk>, root: &Path, identity: Identity) -> Result<Identity, OpenError> {
+    let groups = root.join("groups");
+    if disk.exists(&groups).map_err(|error| OpenError::Io { what: "look for", path: groups.clone(), error })? {
+        // A log whose identity was lost: going on under a new one would forget its votes and acks.
+        return Err(OpenError::NoIdentity { path: root.to_owned(), missing: "identity file" });
+    }
+    write(&**disk, root, identity, false)?;
+    Ok(identity)
+}
+
+fn write(disk: &dyn Disk, root: &Path, identity: Identity, has_log: bool) -> Result<(), OpenError> {
+    let path = root.join("identity");
+    let mut body = FORMAT.to_le_bytes().to_vec();
+    body.extend_from_slice(&identity.cluster_id.to_le_bytes());
+    body.extend_from_slice(&identity.node_id.to_le_bytes());
+    body.push(u8::from(has_log));
+    small_file::replace(disk, &path, MAGIC, &body).map_err(|error| OpenError::Io { what: "write", path, error })
 }

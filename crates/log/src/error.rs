@@ -41,10 +41,11 @@ pub enum OpenError {
     Io { what: &'static str, path: PathBuf, error: io::Error },
     /// Nothing has been changed on the disk.
     #[error(
-        "damaged log: {0}; nothing was changed: restore the file from a copy, or let a node with the same data \
-         repair it (`seedlog verify DIR` lists all damage)"
+        "damaged log: {0}; nothing was changed: restore the file from a copy (`seedlog verify DIR` lists all damage)"
     )]
     Damaged(Damage),
+    #[error("{} held a log, and its files are gone: restore them from a copy; nothing was changed", path.display())]
+    Lost { path: PathBuf },
     #[error("{} is in use by another process", path.display())]
     Locked { path: PathBuf },
     #[error(

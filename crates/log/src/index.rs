@@ -30,9 +30,8 @@ impl Index {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.open(path, OpenMode::CreateNew)?,
             file => file?,
         };
-        if file.len()? < bytes as u64 {
-            file.set_len(bytes as u64)?;
-        }
+        // Written, not only made longer: a map of a hole dies of a full disk with SIGBUS, not with an error.
+        file.allocate(bytes as u64)?;
         Ok(Index { map: disk.map(path, bytes)? })
     }
 

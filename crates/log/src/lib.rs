@@ -27,7 +27,7 @@ mod writer;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
-pub use data_dir::{DataDir, Identity};
+pub use data_dir::{DataDir, Identity, verify_data_dir};
 pub use entry::{BadPayload, Command, Entry, EntryId, Kind, RecordBatch};
 pub use error::{Damage, OpenError, ReadError, WriteError};
 pub use reader::{Reader, Record};

@@ -60,9 +60,12 @@ impl fmt::Display for Torn {
 ///
 /// # Errors
 /// [`OpenError::Damaged`] and [`OpenError::DamagedFile`] if synced bytes are not what was written: then
-/// nothing has been changed. [`OpenError::Io`] names the file.
+/// nothing has been changed. [`OpenError::Lost`] without [`Config::create`]. [`OpenError::Io`] names the file.
 pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: Config) -> Result<Opened, OpenError> {
     let io = |what| move |error| OpenError::Io { what, path: dir.to_owned(), error };
+    if !config.create && !disk.exists(dir).map_err(io("look for"))? {
+        return Err(OpenError::Lost { path: dir.to_owned() });
+    }
     disk.create_dir_all(dir).map_err(io("create"))?;
     let survey = Survey::take(&*disk, dir)?;
     if let Some(checkpoint) = survey.start.as_ref().and_then(|start| start.installing.clone()) {
@@ -70,6 +73,9 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: Config) -> Result<Opened, O
         return open(disk, dir, config);
     }
     if survey.segments.is_empty() {
+        if !config.create {
+            return Err(OpenError::Lost { path: dir.to_owned() });
+        }
         Segment::create(&*disk, dir, &Checkpoint::default(), &config, config.index_rows_max)
             .map_err(io("open the first segment in"))?;
         return open(disk, dir, config);

@@ -32,6 +32,18 @@ pub fn replace(disk: &dyn Disk, path: &Path, magic: [u8; 8], body: &[u8]) -> io:
 /// # Errors
 /// [`OpenError::DamagedFile`] if it is not what was written, [`OpenError::Io`] if it cannot be read.
 pub fn read(disk: &dyn Disk, path: &Path, magic: [u8; 8]) -> Result<Option<Vec<u8>>, OpenError> {
+    read_any(disk, path, Some(magic))
+}
+
+/// Checks a small file of whatever kind.
+///
+/// # Errors
+/// As [`read`].
+pub fn check(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    read_any(disk, path, None).map(drop)
+}
+
+fn read_any(disk: &dyn Disk, path: &Path, magic: Option<[u8; 8]>) -> Result<Option<Vec<u8>>, OpenError> {
     let io = |error| OpenError::Io { what: "read", path: path.to_owned(), error };
     let file = match disk.open(path, OpenMode::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -70,10 +82,10 @@ fn crc(head: &[u8], body: &[u8]) -> u32 {
     crc32c(&covered)
 }
 
-fn decode(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8], &'static str> {
+fn decode(magic: Option<[u8; 8]>, bytes: &[u8]) -> Result<&[u8], &'static str> {
     let (head, rest) = bytes.split_at_checked(12).ok_or("too short")?;
     let (stored, body) = rest.split_at_checked(4).ok_or("too short")?;
-    if head[..8] != magic {
+    if magic.is_some_and(|magic| head[..8] != magic) {
         return Err("not the kind of file its name says");
     }
     if head[8..] != (body.len() as u32).to_le_bytes() {

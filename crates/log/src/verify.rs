@@ -2,11 +2,12 @@
 
 use crate::error::{Damage, OpenError};
 use crate::recover::{Survey, Torn};
-use crate::segment::path;
+use crate::segment::{parse_name, path};
+use crate::small_file;
 use seedlog_runtime::disk::Disk;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     pub segments: Vec<SegmentReport>,
     /// All damage found, in log order. Empty: every synced byte is what was written.
@@ -32,6 +33,12 @@ impl Report {
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty() && self.damaged_files.is_empty()
     }
+
+    fn note(&mut self, path: PathBuf, what: &'static str) {
+        if !self.damaged_files.iter().any(|(noted, _)| *noted == path) {
+            self.damaged_files.push((path, what));
+        }
+    }
 }
 
 /// Checks the log in `dir`. Nobody may be writing to it.
@@ -39,10 +46,16 @@ impl Report {
 /// # Errors
 /// [`OpenError::Io`] if something cannot be read at all.
 pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, OpenError> {
-    let mut report = Report { segments: Vec::new(), damage: Vec::new(), damaged_files: Vec::new(), torn: None };
+    let mut report = Report::default();
+    for path in small_files(disk, dir)? {
+        match small_file::check(disk, &path) {
+            Err(OpenError::DamagedFile { path, what }) => report.damaged_files.push((path, what)),
+            checked => checked?,
+        }
+    }
     let survey = match Survey::take(disk, dir) {
         Err(OpenError::DamagedFile { path, what }) => {
-            report.damaged_files.push((path, what));
+            report.note(path, what);
             return Ok(report);
         }
         survey => survey?,
@@ -71,8 +84,15 @@ pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, OpenError> {
         Ok(checked) => report.torn = checked.torn,
         Err(OpenError::Damaged(damage)) if !report.damage.contains(&damage) => report.damage.push(damage),
         Err(OpenError::Damaged(_)) => {}
-        Err(OpenError::DamagedFile { path, what }) => report.damaged_files.push((path, what)),
+        Err(OpenError::DamagedFile { path, what }) => report.note(path, what),
         Err(other) => return Err(other),
     }
     Ok(report)
+}
+
+/// Whatever lies there beside the segments: each is a small file, whoever wrote it.
+fn small_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let names = disk.list(dir).map_err(|error| OpenError::Io { what: "list", path: dir.to_owned(), error })?;
+    let small = names.iter().filter(|name| parse_name(name).is_none() && !name.ends_with(".tmp"));
+    Ok(small.map(|name| dir.join(name)).collect())
 }

@@ -75,6 +75,7 @@ fn config() -> impl Strategy<Value = Config> {
             index_rows_max,
             prewrite_bytes,
             start_check_bytes_max,
+            create: true,
             salt: 3,
         },
     )

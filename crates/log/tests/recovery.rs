@@ -3,8 +3,11 @@
 mod common;
 
 use common::{append, dir, position_of, records, reopen, stores, tiny, trim, values};
-use seedlog_log::{Config, EntryId, OpenError, Opened, ReadError, verify};
+use seedlog_log::{
+    Config, DataDir, EntryId, Identity, OpenError, Opened, ReadError, small_file, verify, verify_data_dir,
+};
 use seedlog_runtime::disk::{Disk, OpenMode, SimDisk};
+use std::sync::Arc;
 
 fn log_of(given: &[&str]) -> (SimDisk, Opened) {
     let disk = SimDisk::new(1);
@@ -278,4 +281,59 @@ fn a_frame_that_lacks_only_its_padding_is_a_torn_tail() {
     let again = reopen(&disk, &tiny()).unwrap();
     assert!(again.recovered.torn.is_some());
     assert_eq!(values(&again), ["a"]);
+}
+
+#[test]
+fn a_log_that_was_there_and_is_gone_is_lost_not_new() {
+    let disk = SimDisk::new(1);
+    let again = Config { create: false, ..tiny() };
+    assert!(matches!(reopen(&disk, &again), Err(OpenError::Lost { .. })));
+    drop(reopen(&disk, &tiny()).unwrap());
+    assert!(reopen(&disk, &again).is_ok());
+    disk.crash_process();
+    for name in disk.list(&dir()).unwrap() {
+        disk.remove(&dir().join(name)).unwrap();
+    }
+    assert!(matches!(reopen(&disk, &again), Err(OpenError::Lost { .. })));
+    assert_eq!(disk.list(&dir()).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn verify_reads_the_small_files_too() {
+    let (disk, opened) = log_of(&["a"]);
+    drop(opened);
+    let path = dir().join("vote");
+    small_file::replace(&disk, &path, *b"SLVOTE01", b"a vote").unwrap();
+    assert!(verify(&disk, &dir()).unwrap().is_sound());
+    disk.corrupt(&path, 20, 1);
+    assert_eq!(verify(&disk, &dir()).unwrap().damaged_files[0].0, path);
+}
+
+#[test]
+fn the_index_of_a_full_disk_is_an_error_and_no_bus_error_later() {
+    let (disk, opened) = log_of(&["a"]);
+    drop(opened);
+    disk.crash_process();
+    disk.remove(&dir().join(format!("{:020}.index", 0))).unwrap();
+    disk.sync_dir(&dir()).unwrap();
+    disk.set_space_bytes(Some(disk.used_bytes()));
+    let refused = reopen(&disk, &Config { index_rows_max: 1 << 12, ..tiny() });
+    assert!(matches!(refused, Err(OpenError::Io { error, .. }) if error.kind() == std::io::ErrorKind::StorageFull));
+    disk.set_space_bytes(None);
+    assert_eq!(values(&reopen(&disk, &tiny()).unwrap()), ["a"]);
+}
+
+#[test]
+fn a_data_directory_knows_that_it_had_a_log() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let root = std::path::Path::new("/data");
+    let fresh = || Identity { cluster_id: 7, node_id: 9 };
+    let mut data_dir = DataDir::open(&disk, root, fresh).unwrap();
+    assert!(!data_dir.has_log());
+    data_dir.note_log().unwrap();
+    drop(data_dir);
+    let again = DataDir::open(&disk, root, || unreachable!("it has an identity")).unwrap();
+    assert!(again.has_log());
+    assert_eq!(again.identity(), fresh());
+    assert!(!verify_data_dir(&*disk, root).unwrap().is_sound());
 }

@@ -61,8 +61,15 @@ impl Node {
         let (opened, vote) = {
             let (disk, dir, vote_file) = (disk.clone(), group_dir.clone(), vote_file.clone());
             blocking(move || {
+                let vote = vote_file.read()?;
+                // A node that has voted had a log, if only an empty one.
+                log_config.create &= vote.is_none();
                 let opened = seedlog_log::open(disk, &dir, log_config)?;
-                Ok::<_, StartError>((opened, vote_file.read()?))
+                // The first entry of a cluster has term 0 and comes before any vote; all others after one.
+                if vote.is_none() && opened.recovered.last.is_some_and(|last| last.term > 0) {
+                    return Err(StartError::Open(vote_file.lost()));
+                }
+                Ok::<_, StartError>((opened, vote))
             })
             .await?
         };

@@ -29,6 +29,14 @@ impl VoteFile {
         decode(&body).map(Some).ok_or(OpenError::DamagedFile { path: self.path.clone(), what: "it does not decode" })
     }
 
+    /// That it is not there although it was.
+    pub fn lost(&self) -> OpenError {
+        OpenError::DamagedFile {
+            path: self.path.clone(),
+            what: "it is missing, and the log has entries that follow a vote",
+        }
+    }
+
     /// Durable when it returns.
     ///
     /// # Errors

@@ -14,7 +14,14 @@ pub fn dir() -> PathBuf {
 
 /// Segments of a handful of entries, so that every test crosses some.
 pub fn tiny() -> Config {
-    Config { segment_bytes_max: 700, index_rows_max: 6, prewrite_bytes: 200, start_check_bytes_max: u64::MAX, salt: 7 }
+    Config {
+        segment_bytes_max: 700,
+        index_rows_max: 6,
+        prewrite_bytes: 200,
+        start_check_bytes_max: u64::MAX,
+        create: true,
+        salt: 7,
+    }
 }
 
 pub fn reopen(disk: &SimDisk, config: &Config) -> Result<Opened, OpenError> {
