@@ -211,3 +211,25 @@ async fn a_lone_voter_leads_soon_after_its_start() {
         node.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn a_lost_vote_or_a_lost_log_is_refused_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = dir.path().join("groups/0");
+    let node = start(dir.path(), config()).await;
+    produce(&node, 0..3).await;
+    node.shutdown().await;
+
+    let refused = |dir: &Path| Node::start(Arc::new(RealDisk), dir.join("groups/0"), config());
+    RealDisk.rename(&group.join("vote"), &group.join("elsewhere")).unwrap();
+    let error = refused(dir.path()).await.err().expect("it has no vote").to_string();
+    assert!(error.contains("vote"), "{error}");
+    RealDisk.rename(&group.join("elsewhere"), &group.join("vote")).unwrap();
+
+    for name in RealDisk.list(&group).unwrap().iter().filter(|name| *name != "vote") {
+        RealDisk.remove(&group.join(name)).unwrap();
+    }
+    let error = refused(dir.path()).await.err().expect("it has a vote and no log").to_string();
+    assert!(error.contains("its files are gone"), "{error}");
+    assert_eq!(files(dir.path()), 1, "a refused start left files behind");
+}
