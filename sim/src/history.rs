@@ -43,6 +43,8 @@ pub struct Restarted {
     /// What had been acked, and what had been tried at all, when it served.
     pub acked_next_offset: u64,
     pub tried_records: u64,
+    /// And what had been trimmed for certain.
+    pub trims_done: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -52,8 +54,10 @@ pub struct History {
     pub seen: Vec<Seen>,
     /// A client's stream began anew at this many of its reads, from that offset.
     pub restarts: Vec<Restarted>,
-    /// The highest trim point ever asked for.
-    pub trimmed_to: u64,
+    /// Trims without an answer, by number: asked to trim before this offset, they may or may not have.
+    pub trims_open: BTreeMap<u64, u64>,
+    /// The highest trim point that an answer confirmed.
+    pub trims_done: u64,
     /// Whether the log could be read to its end after heal; if not, that is what failed, and nothing
     /// can be said of `last`.
     pub complete: bool,
@@ -82,6 +86,11 @@ impl History {
             Outcome::Acked { first_offset, .. } => Some((first_offset, produce)),
             Outcome::Unknown | Outcome::Refused => None,
         })
+    }
+
+    /// Nothing at or after this offset may be trimmed.
+    pub fn trimmed_to(&self) -> u64 {
+        self.trims_open.values().copied().max().unwrap_or(0).max(self.trims_done)
     }
 
     pub fn tried_records(&self) -> u64 {

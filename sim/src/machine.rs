@@ -98,6 +98,7 @@ fn agent_config(plan: &Plan) -> seedlog_agent::Config {
         segment_bytes_max: plan.config.segment_bytes_max,
         index_rows_max: plan.config.index_rows_max,
         prewrite_bytes: plan.config.prewrite_bytes,
+        start_check_bytes_max: plan.config.start_check_bytes_max,
         ..Default::default()
     };
     config

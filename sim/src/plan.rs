@@ -14,6 +14,8 @@ pub struct Plan {
     pub trouble_ms: u64,
     /// After heal and a while of peace, the power goes once more; everything acked must come back.
     pub last_power_seed: Option<u64>,
+    /// In the very end a synced bit flips: the node must refuse to start, or serve nothing wrong.
+    pub last_rot_seed: Option<u64>,
     pub config: Config,
     pub network: Network,
     pub workload: Workload,
@@ -27,6 +29,8 @@ pub struct Config {
     pub segment_bytes_max: u64,
     pub index_rows_max: u32,
     pub prewrite_bytes: u64,
+    /// How much is read and checked at a start.
+    pub start_check_bytes_max: u64,
     pub heartbeat_ms: u64,
     /// A disk step takes up to this long when nothing is slow, microseconds.
     pub disk_step_us_max: u64,
@@ -117,6 +121,16 @@ pub enum Fault {
         per_mille: u32,
         for_ms: u64,
     },
+    /// It is asked to stop, as an orchestrator would; it must, and come back.
+    GracefulRestart {
+        down_ms: u64,
+    },
+    /// A trim of all that is acked, and the machine goes down at a disk operation of it.
+    CrashInTrim {
+        after_ops: u64,
+        power_seed: Option<u64>,
+        down_ms: u64,
+    },
     /// No client reaches the node.
     CutClients {
         for_ms: u64,
@@ -133,7 +147,7 @@ pub enum At {
 
 impl Fault {
     /// All kinds a plan may draw.
-    pub const KINDS: [&'static str; 12] = [
+    pub const KINDS: [&'static str; 14] = [
         "process_crash",
         "power_loss",
         "crash_at_disk_op",
@@ -145,6 +159,8 @@ impl Fault {
         "slow_disk",
         "clock_jump",
         "clock_rate",
+        "graceful_restart",
+        "crash_in_trim",
         "cut_clients",
     ];
 
@@ -161,6 +177,8 @@ impl Fault {
             Fault::SlowDisk { .. } => "slow_disk",
             Fault::ClockJump { .. } => "clock_jump",
             Fault::ClockRate { .. } => "clock_rate",
+            Fault::GracefulRestart { .. } => "graceful_restart",
+            Fault::CrashInTrim { .. } => "crash_in_trim",
             Fault::CutClients { .. } => "cut_clients",
         }
     }
@@ -189,6 +207,7 @@ pub fn plan(seed: u64) -> Plan {
         segment_bytes_max: 1 << rng.random_range(12..=16),
         index_rows_max: 1 << rng.random_range(3..=9),
         prewrite_bytes: if rng.random_bool(0.5) { 0 } else { 1 << rng.random_range(9..=14) },
+        start_check_bytes_max: [0, 8 << 10, 1 << 30][rng.random_range(0..3usize)],
         heartbeat_ms: rng.random_range(100..=200),
         disk_step_us_max: 50 << rng.random_range(0..=8),
     };
@@ -209,7 +228,8 @@ pub fn plan(seed: u64) -> Plan {
         trim_ms_mean: if rng.random_bool(0.5) { 0 } else { rng.random_range(500..=4_000) },
     };
     let last_power_seed = shape.random_bool(0.7).then(|| shape.random());
-    Plan { seed, trouble_ms, last_power_seed, config, network, workload, faults }
+    let last_rot_seed = shape.random_bool(0.3).then(|| shape.random());
+    Plan { seed, trouble_ms, last_power_seed, last_rot_seed, config, network, workload, faults }
 }
 
 /// The stream of the `nth` fault of a kind.
@@ -220,18 +240,13 @@ fn fault_stream(seed: u64, kind: &str, nth: u64) -> ChaCha12Rng {
 fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
     let down_ms = rng.random_range(1..=1_500);
     let power_seed = rng.random();
-    let path = |rng: &mut dyn FnMut(u32) -> u32| match rng(8) {
-        0 => ".state.tmp".to_owned(),
-        1 => "vote.tmp".to_owned(),
-        2 => ".store.tmp".to_owned(),
-        _ => ".store".to_owned(),
-    };
-    let path = path(&mut |n| rng.random_range(0..n));
+    let path = ["vote.tmp", "vote.tmp", ".state.tmp", ".store.tmp", ".store", ".store", ".store", ".store"];
+    let path = path[rng.random_range(0..path.len())].to_owned();
     match kind {
         "process_crash" => Fault::ProcessCrash { down_ms },
         "power_loss" => Fault::PowerLoss { down_ms, power_seed },
         "crash_at_disk_op" => Fault::CrashAtDiskOp {
-            after_ops: rng.random_range(0..60),
+            after_ops: if rng.random_bool(0.5) { rng.random_range(0..12) } else { rng.random_range(0..60) },
             at: [At::Before, At::Inside, At::After][rng.random_range(0..3usize)],
             power_seed: rng.random_bool(0.6).then_some(power_seed),
             down_ms,
@@ -248,6 +263,12 @@ fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
         "clock_rate" => {
             Fault::ClockRate { per_mille: rng.random_range(800..=1_250), for_ms: rng.random_range(500..8_000) }
         }
+        "graceful_restart" => Fault::GracefulRestart { down_ms },
+        "crash_in_trim" => Fault::CrashInTrim {
+            after_ops: rng.random_range(0..24),
+            power_seed: rng.random_bool(0.7).then_some(power_seed),
+            down_ms,
+        },
         "cut_clients" => Fault::CutClients { for_ms: rng.random_range(100..3_000) },
         other => unreachable!("no fault kind {other}"),
     }

@@ -1,9 +1,9 @@
 //! One run: trouble, heal, peace, perhaps one more power loss, and then everything is read and checked.
 
 use crate::checks;
-use crate::history::Violation;
+use crate::history::{Outcome, Violation};
 use crate::plan::Plan;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Rotten, Supervisor};
 use crate::trace::Trace;
 use crate::workload;
 use crate::world::{World, now_ns};
@@ -67,7 +67,7 @@ pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
     let violations = checks::check(&world.lock().history);
     let inner = world.lock();
     let acked_records = inner.history.acked().map(|(_, produce)| produce.values.len() as u64).sum();
-    let unknown = |produce: &&crate::history::Produce| produce.outcome == crate::history::Outcome::Unknown;
+    let unknown = |produce: &&crate::history::Produce| produce.outcome == Outcome::Unknown;
     Report {
         seed: plan.seed,
         trace_hash: inner.trace.hash().to_string(),
@@ -85,7 +85,7 @@ pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
 async fn live(plan: &Plan, world: World) -> u64 {
     let clients = workload::Clients::build(plan, &world);
     let mut supervisor = Supervisor::new(plan, &world, clients.ids());
-    let working = clients.start(plan, &world);
+    let mut working = clients.start(plan, &world);
     let trims = tokio::spawn(workload::trims(plan.clone(), world.clone(), supervisor.machine.id));
     supervisor.trouble().await;
 
@@ -106,11 +106,27 @@ async fn live(plan: &Plan, world: World) -> u64 {
     }
     if !world.complained() {
         let finish = async {
-            working.done().await;
+            working.produced().await;
+            settle(plan, &world, &clients).await;
             clients.read_all(&world).await;
         };
         if madsim::time::timeout(CONVERGE, finish).await.is_err() {
             world.complain("liveness", "after heal the log could not be read to its end in time");
+        }
+    }
+    working.end();
+    if let (false, Some(seed)) = (world.complained(), plan.last_rot_seed) {
+        // Long enough for the last batch to be sealed.
+        supervisor.peace(Duration::from_secs(1)).await;
+        match supervisor.rot(seed, CONVERGE).await {
+            Rotten::Refuses => {}
+            Rotten::Serves => {
+                let reading = madsim::time::timeout(CONVERGE, clients.read_rotten(&world)).await;
+                if reading.is_err() && !supervisor.has_refused() {
+                    world.complain("liveness", "a log with a rotten bit is neither read nor refused");
+                }
+            }
+            Rotten::Neither => world.complain("liveness", "a node with a rotten bit neither serves nor refuses"),
         }
     }
     for (name, times) in supervisor.machine.disk.fired() {
@@ -121,6 +137,37 @@ async fn live(plan: &Plan, world: World) -> u64 {
     }
     Handle::current().kill(supervisor.machine.id);
     now_ns()
+}
+
+/// With all producers silent: a record on its own must be acked, and every tail must be woken for it.
+async fn settle(plan: &Plan, world: &World, clients: &workload::Clients) {
+    const SILENCE: Duration = Duration::from_secs(1);
+    madsim::time::sleep(SILENCE).await;
+    let called = now_ns();
+    clients.produce_alone(world).await;
+    // Where messages are lost, any of this may take its time.
+    if plan.network.loss_per_mille > 0 {
+        return;
+    }
+    let alone = world.lock().history.produces.last().map(|produce| produce.outcome.clone());
+    let Some(Outcome::Acked { first_offset, at_ns }) = alone else {
+        return world.complain("liveness", format!("a record produced all alone, in peace, was not acked: {alone:?}"));
+    };
+    if at_ns - called > SILENCE.as_nanos() as u64 {
+        world.complain(
+            "liveness",
+            format!("a record produced all alone, in peace, was acked after {} ns", at_ns - called),
+        );
+    }
+    madsim::time::sleep(2 * SILENCE).await;
+    let asleep = world.lock().tails.iter().find_map(|(consumer, (next, last_ns))| {
+        let idle = now_ns() - last_ns > SILENCE.as_nanos() as u64;
+        (idle && *next <= first_offset)
+            .then(|| format!("consumer {consumer} waits at {next}, and {first_offset} is there"))
+    });
+    if let Some(what) = asleep {
+        world.complain("liveness", format!("a tail was not woken: {what}"));
+    }
 }
 
 /// The plan's name for what the disk counts.

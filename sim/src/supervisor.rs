@@ -2,15 +2,20 @@
 
 use crate::machine::{Machine, Signal};
 use crate::plan::{At, Fault, Plan};
+use crate::workload;
 use crate::world::{World, now_ns};
 use madsim::net::NetSim;
+use madsim::runtime::Handle;
 use madsim::task::NodeId;
+use seedlog_agent::StopReason;
 use seedlog_runtime::disk::sim as disk;
 use seedlog_runtime::sim::{self, BlockingTimes, Skew};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// An agent that is asked to stop must have stopped by then, however slow its disk.
+const SHUTDOWN_MAX_MS: u64 = 20_000;
 /// How long a supervisor waits before it starts a node again that stopped by itself.
 const RESTART_DELAY_MS: u64 = 200;
 
@@ -21,6 +26,15 @@ enum Action {
     EndSlowDisk,
     EndClockRate,
     EndCut,
+    ShutdownMustBeOver,
+}
+
+/// What a node does that starts on rotten bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotten {
+    Serves,
+    Refuses,
+    Neither,
 }
 
 pub struct Supervisor {
@@ -38,6 +52,11 @@ pub struct Supervisor {
     /// Disk errors seen when the node last stopped by itself: it may stop only for new ones.
     excused: u64,
     ready: bool,
+    /// The agent was asked to stop; after that long down, it is started again.
+    stopping: Option<u64>,
+    /// A bit has flipped: damage is what a start should find.
+    rotten: bool,
+    refused: bool,
 }
 
 impl Supervisor {
@@ -56,6 +75,9 @@ impl Supervisor {
             armed: None,
             excused: 0,
             ready: false,
+            stopping: None,
+            rotten: false,
+            refused: false,
         };
         supervisor.healthy_disk();
         for planned in plan.faults.clone() {
@@ -93,6 +115,31 @@ impl Supervisor {
         self.serves_within(within).await
     }
 
+    /// Flips a synced bit of the log while the node is down, and starts it again.
+    pub async fn rot(&mut self, seed: u64, within: Duration) -> Rotten {
+        self.crash(None);
+        let stores: Vec<_> = self.machine.disk.paths();
+        let stores: Vec<_> = stores.into_iter().filter(|path| path.extension().is_some_and(|e| e == "store")).collect();
+        let path = &stores[seed as usize % stores.len()];
+        let position = self.machine.disk.rot(path, seed);
+        self.world.event(format!("a bit of {} rots at {position:?}", path.display()));
+        self.rotten = true;
+        self.restart();
+        match self.serves_within(within).await {
+            _ if self.refused => Rotten::Refuses,
+            true => Rotten::Serves,
+            false => Rotten::Neither,
+        }
+    }
+
+    /// Whether the node, or a start of it, has given up over the rotten bytes.
+    pub fn has_refused(&mut self) -> bool {
+        while let Ok(signal) = self.signals.try_recv() {
+            self.on(signal);
+        }
+        self.refused
+    }
+
     async fn serves_within(&mut self, within: Duration) -> bool {
         self.run_until(now_ns() + within.as_nanos() as u64, true).await;
         self.ready
@@ -105,7 +152,7 @@ impl Supervisor {
 
     async fn run_until(&mut self, end_ns: u64, until_ready: bool) {
         loop {
-            if (until_ready && self.ready) || self.world.complained() {
+            if (until_ready && (self.ready || self.refused)) || self.world.complained() {
                 return;
             }
             let next = self.actions.first_key_value().map_or(end_ns, |((at, _), _)| (*at).min(end_ns));
@@ -144,6 +191,16 @@ impl Supervisor {
                 let Some((power_seed, down_ms)) = self.armed.take() else { return };
                 self.world.fired("crash_at_disk_op");
                 self.crash(power_seed);
+                self.after_ms(down_ms, Action::Restart);
+            }
+            Signal::Stopped(_) | Signal::StartFailed { .. } if self.rotten => {
+                self.refused = true;
+                self.world.fired("rot_refused");
+            }
+            Signal::Stopped(StopReason::Shutdown) if self.stopping.is_some() => {
+                let down_ms = self.stopping.take().unwrap_or_default();
+                self.world.fired("graceful_restart");
+                self.crash(None);
                 self.after_ms(down_ms, Action::Restart);
             }
             Signal::Stopped(reason) => {
@@ -186,6 +243,10 @@ impl Supervisor {
                 sim::set_skew(self.machine.id, self.skew);
             }
             Action::EndCut => self.end_cut(),
+            Action::ShutdownMustBeOver if self.stopping.is_some() => {
+                self.world.complain("liveness", format!("a shutdown was not over after {SHUTDOWN_MAX_MS} ms"));
+            }
+            Action::ShutdownMustBeOver => {}
         }
     }
 
@@ -239,6 +300,23 @@ impl Supervisor {
                 sim::set_skew(self.machine.id, self.skew);
                 self.after_ms(for_ms, Action::EndClockRate);
             }
+            Fault::GracefulRestart { down_ms } => {
+                let (Some(agent), None) = (self.world.agent(), self.stopping) else { return };
+                let Some(node) = Handle::current().get_node(self.machine.id) else { return };
+                self.stopping = Some(down_ms);
+                drop(node.spawn(async move { agent.shutdown().await }));
+                self.after_ms(SHUTDOWN_MAX_MS, Action::ShutdownMustBeOver);
+            }
+            Fault::CrashInTrim { after_ops, power_seed, down_ms } => {
+                if !self.ready {
+                    return;
+                }
+                self.world.fired(kind);
+                let first_offset = self.world.lock().history.acked_next_offset();
+                drop(tokio::spawn(workload::trim(self.world.clone(), self.machine.id, first_offset)));
+                self.armed = Some((power_seed, down_ms));
+                self.machine.disk.arm_crash(after_ops, disk::CrashAt::Inside);
+            }
             Fault::CutClients { for_ms } => {
                 self.world.fired(kind);
                 for client in &self.clients {
@@ -253,6 +331,7 @@ impl Supervisor {
     fn crash(&mut self, power_seed: Option<u64>) {
         self.world.event(format!("node crashes, power loss: {power_seed:?}"));
         self.ready = false;
+        self.stopping = None;
         self.machine.crash(&self.world, power_seed);
     }
 

@@ -1,7 +1,7 @@
 //! The clients: they produce values that are unique in the run, follow the tail, and write down what
 //! they were told and nothing else.
 
-use crate::history::{Outcome, Produce, Seen};
+use crate::history::{Complaint, Outcome, Produce, Seen, show};
 use crate::machine::NODE_ADDR;
 use crate::plan::Plan;
 use crate::world::{World, now_ns};
@@ -14,6 +14,7 @@ use seedlog_client::{Client, Fetch, Options, Outcome as Certainty, Start};
 use seedlog_runtime::rng::keyed;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Each client is a node of the simulated network.
 pub struct Clients {
@@ -23,14 +24,22 @@ pub struct Clients {
 }
 
 /// The clients at work.
-pub struct Working(Vec<tokio::task::JoinHandle<()>>);
+pub struct Working {
+    producers: Vec<JoinHandle<()>>,
+    consumers: Vec<JoinHandle<()>>,
+}
 
 impl Working {
-    /// Returns when all have their last answers.
-    pub async fn done(self) {
-        for client in self.0 {
-            client.await.expect("a client does not panic");
+    /// Returns when all producers have their last answers.
+    pub async fn produced(&mut self) {
+        for producer in self.producers.drain(..) {
+            producer.await.expect("a producer does not panic");
         }
+    }
+
+    /// Nobody follows the tail any more.
+    pub fn end(self) {
+        self.consumers.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -69,8 +78,33 @@ impl Clients {
             if client.is_multiple_of(2) { node.spawn(producer.unary()) } else { node.spawn(producer.pipelined()) }
         };
         let consume = |(client, node): (u32, &NodeHandle)| node.spawn(consumer(client, plan.clone(), world.clone()));
-        let producers = (0..).zip(&self.producers).map(produce);
-        Working(producers.chain((CONSUMERS..).zip(&self.consumers).map(consume)).collect())
+        Working {
+            producers: (0..).zip(&self.producers).map(produce).collect(),
+            consumers: (CONSUMERS..).zip(&self.consumers).map(consume).collect(),
+        }
+    }
+
+    /// One record, all alone: no other call's sync comes to its help.
+    pub async fn produce_alone(&self, world: &World) {
+        let value = b"alone".to_vec();
+        let call = {
+            let mut world = world.lock();
+            let produce =
+                Produce { client: READER, values: vec![value.clone()], called_ns: now_ns(), outcome: Outcome::Unknown };
+            world.history.produces.push(produce);
+            world.history.produces.len() - 1
+        };
+        let record = Record { value: value.into(), ..Default::default() };
+        let producing = self.reader.spawn(async move { client_with(1).produce(vec![record]).await });
+        let answer = producing.await.expect("the reader does not panic");
+        answered(world, READER, call, &answer);
+    }
+
+    /// Reads the log once more, from bytes of which one has rotted, and compares with what was there:
+    /// errors are fine, anything else is not.
+    pub async fn read_rotten(&self, world: &World) {
+        let world = world.clone();
+        self.reader.spawn(read_rotten(world)).await.expect("the reader does not panic");
     }
 
     /// Reads the whole log, over the network like everyone else, until it could be read at once.
@@ -174,6 +208,12 @@ fn answered(world: &World, client: u32, call: usize, answer: &Result<seedlog_cli
     let mut world = world.lock();
     let at_ns = now_ns();
     world.trace.event(at_ns, format!("producer {client} call {call}: {answer:?}"));
+    if let Ok(produced) = answer
+        && produced.count as usize != world.history.produces[call].values.len()
+    {
+        let what = format!("call {call} of client {client} was acked with a count of {}", produced.count);
+        world.history.complaints.push(Complaint { check: "one truth", what, at_ns });
+    }
     world.history.produces[call].outcome = match answer {
         Ok(produced) => Outcome::Acked { first_offset: produced.first_offset, at_ns },
         Err(error) if error.outcome() == Certainty::NotWritten => Outcome::Refused,
@@ -200,7 +240,7 @@ fn client_with(tail_records_max: u32) -> Client {
 async fn consumer(number: u32, plan: Plan, world: World) {
     let mut rng = keyed(plan.seed, &["consumer".into(), u64::from(number).into()]);
     let mut next = None::<u64>;
-    while !world.stopping() {
+    loop {
         let start = next.map_or(Start::Earliest, Start::Offset);
         let client = client_with(if number.is_multiple_of(2) { 1 } else { 16 });
         let Ok(mut records) = client.consume_stream(start).await else {
@@ -213,9 +253,6 @@ async fn consumer(number: u32, plan: Plan, world: World) {
                 Ok(record) => {
                     next = Some(record.offset + 1);
                     see(&world, number, record);
-                    if world.stopping() {
-                        return;
-                    }
                 }
                 Err(error) => {
                     world.event(format!("consumer {number}: {error}"));
@@ -238,10 +275,11 @@ fn see(world: &World, client: u32, record: Record) {
     let at_ns = now_ns();
     world.trace.event(at_ns, format!("client {client} reads offset {} of term {}", record.offset, record.term));
     let Record { offset, value, append_time_ms, .. } = record;
+    world.tails.insert(client, (offset + 1, at_ns));
     world.history.seen.push(Seen { client, offset, value: value.to_vec(), append_time_ms, at_ns });
 }
 
-/// Trims now and then, up to somewhere in what was acked.
+/// Trims now and then, up to somewhere in what was acked, and sometimes past all of it.
 pub async fn trims(plan: Plan, world: World, machine: NodeId) {
     if plan.workload.trim_ms_mean == 0 {
         return;
@@ -249,27 +287,42 @@ pub async fn trims(plan: Plan, world: World, machine: NodeId) {
     let mut rng = keyed(plan.seed, &["trims".into()]);
     loop {
         madsim::time::sleep(pause(plan.workload.trim_ms_mean, &mut rng)).await;
-        let Some(agent) = world.agent() else { continue };
-        let first_offset = {
-            let mut world = world.lock();
-            let first_offset = rng.random_range(0..=world.history.acked_next_offset());
-            world.history.trimmed_to = world.history.trimmed_to.max(first_offset);
-            first_offset
-        };
-        world.event(format!("trim to {first_offset}"));
-        let Some(node) = Handle::current().get_node(machine) else { continue };
-        // On the machine itself; if it goes down, so does this.
-        let trim = node.spawn(async move { agent.node().trim(first_offset).await.map_err(|error| error.to_string()) });
-        let trimmed = match madsim::time::timeout(PATIENCE, trim).await {
-            Ok(Ok(trimmed)) => trimmed,
-            Ok(Err(_)) => Err("the node went down".to_owned()),
-            Err(_) => Err("no answer".to_owned()),
-        };
-        world.event(format!("trim to {first_offset}: {trimmed:?}"));
-        if trimmed.is_ok() {
-            world.fired("trim");
-        }
+        let acked = world.lock().history.acked_next_offset();
+        let first_offset =
+            if rng.random_bool(0.1) { acked + rng.random_range(0..1_000) } else { rng.random_range(0..=acked) };
+        trim(world.clone(), machine, first_offset).await;
     }
+}
+
+/// One trim, asked of the node itself: no client can.
+pub async fn trim(world: World, machine: NodeId, first_offset: u64) {
+    let (Some(agent), Some(node)) = (world.agent(), Handle::current().get_node(machine)) else { return };
+    let number = {
+        let mut world = world.lock();
+        let number = world.history.trims_open.last_key_value().map_or(0, |(number, _)| number + 1);
+        world.history.trims_open.insert(number, first_offset);
+        number
+    };
+    world.event(format!("trim to {first_offset}"));
+    // On the machine itself; if it goes down, so does this.
+    let trim = node.spawn(async move {
+        let answer = agent.node().trim(first_offset).await.map_err(|error| error.to_string());
+        answer.map(|answer| (answer, agent.node().range()))
+    });
+    let trimmed = match madsim::time::timeout(PATIENCE, trim).await {
+        Ok(Ok(trimmed)) => trimmed,
+        Ok(Err(_)) => Err("the node went down".to_owned()),
+        Err(_) => Err("no answer".to_owned()),
+    };
+    world.event(format!("trim to {first_offset}: {trimmed:?}"));
+    let Ok((answer, (first, next))) = trimmed else { return };
+    if answer > next || first < answer {
+        world.complain("one truth", format!("a trim answered {answer}, and the offsets are {first}..{next}"));
+    }
+    world.fired("trim");
+    let mut world = world.lock();
+    world.history.trims_open.remove(&number);
+    world.history.trims_done = world.history.trims_done.max(answer);
 }
 
 async fn read_all(world: World) {
@@ -304,4 +357,36 @@ async fn read_all(world: World) {
 async fn again(world: &World, rng: &mut ChaCha12Rng, error: seedlog_client::Error) {
     world.event(format!("reader: {error}"));
     madsim::time::sleep(backoff(rng)).await;
+}
+
+async fn read_rotten(world: World) {
+    let (client, expected) = (client_with(64), world.lock().history.last.clone());
+    let (mut at, mut refusals) = (0, 0);
+    while at < expected.len() && refusals < 3 {
+        let start = Start::Offset(expected[at].offset);
+        let fetch = Fetch { start, records_max: 256, bytes_max: 1 << 20, wait: Duration::ZERO };
+        match client.fetch(fetch).await {
+            Ok(records) => {
+                for record in records {
+                    let Some(seen) = expected.get(at) else { break };
+                    if (record.offset, &record.value[..]) != (seen.offset, &seen.value[..]) {
+                        let (found, value) = (show(&record.value), show(&seen.value));
+                        let what = format!("rotten bytes: offset {} holds {found}, it was {value}", seen.offset);
+                        return world.complain("one truth", what);
+                    }
+                    at += 1;
+                }
+            }
+            Err(error) if error.out_of_range().is_some() => {
+                let what = format!("rotten bytes: offset {} is gone: {error}", expected[at].offset);
+                return world.complain("acked survives", what);
+            }
+            // Refused, as it should be; or the network.
+            Err(error) => {
+                world.event(format!("reader: {error}"));
+                refusals += 1;
+            }
+        }
+    }
+    world.fired(if at == expected.len() { "rot_harmless" } else { "rot_unread" });
 }

@@ -19,8 +19,10 @@ pub struct Inner {
     pub fired: BTreeMap<String, u64>,
     /// The running agent, for what no client can ask for.
     pub agent: Option<Arc<Agent>>,
-    /// Clients end when this is set.
+    /// Producers end when this is set.
     pub stopping: bool,
+    /// Where each consumer is: its next offset, and when it last got a record.
+    pub tails: BTreeMap<u32, (u64, u64)>,
 }
 
 /// Simulated nanoseconds since the start of the world.
@@ -31,7 +33,8 @@ pub fn now_ns() -> u64 {
 impl World {
     pub fn new(trace: Trace) -> World {
         let history = History::default();
-        let inner = Inner { history, trace, fired: BTreeMap::new(), agent: None, stopping: false };
+        let inner =
+            Inner { history, trace, fired: BTreeMap::new(), agent: None, stopping: false, tails: BTreeMap::new() };
         World(Arc::new(Mutex::new(inner)))
     }
 
@@ -75,6 +78,7 @@ impl World {
             next_offset,
             acked_next_offset: inner.history.acked_next_offset(),
             tried_records: inner.history.tried_records(),
+            trims_done: inner.history.trims_done,
         };
         inner.history.restarts.push(restarted);
     }

@@ -8,7 +8,7 @@ pub fn check(history: &History) -> Result<(), Violation> {
     let mut next: BTreeMap<u32, u64> = BTreeMap::new();
     for seen in &history.seen {
         let expected = next.insert(seen.client, seen.offset + 1);
-        let trimmed = expected.is_some_and(|expected| expected < seen.offset && seen.offset <= history.trimmed_to);
+        let trimmed = expected.is_some_and(|expected| expected < seen.offset && seen.offset <= history.trimmed_to());
         if expected.is_some_and(|expected| expected != seen.offset) && !trimmed {
             let what = format!(
                 "consumer {} got offset {} where {} was next",
@@ -29,7 +29,7 @@ mod tests {
 
     fn reads(offsets: &[u64], trimmed_to: u64) -> bool {
         let mut history = history(&[], &[], &[]);
-        history.trimmed_to = trimmed_to;
+        history.trims_done = trimmed_to;
         history.seen = offsets.iter().map(|offset| seen(*offset, "x")).collect();
         check(&history).is_ok()
     }

@@ -14,8 +14,10 @@ pub fn check(history: &History) -> Result<(), Violation> {
                 "serves up to offset {}, but only {} records were tried",
                 restart.next_offset, restart.tried_records
             )
-        } else if restart.first_offset > history.trimmed_to {
-            format!("serves from offset {} on, but only {} was trimmed", restart.first_offset, history.trimmed_to)
+        } else if restart.first_offset > history.trimmed_to() {
+            format!("serves from offset {} on, but only {} was trimmed", restart.first_offset, history.trimmed_to())
+        } else if restart.first_offset < restart.trims_done {
+            format!("serves from offset {} on, but {} was trimmed", restart.first_offset, restart.trims_done)
         } else {
             continue;
         };
@@ -30,7 +32,8 @@ mod tests {
     use crate::history::{Complaint, History, Restarted};
 
     fn restart(first_offset: u64, next_offset: u64) -> History {
-        let restarted = Restarted { at_ns: 1, first_offset, next_offset, acked_next_offset: 5, tried_records: 7 };
+        let restarted =
+            Restarted { at_ns: 1, first_offset, next_offset, acked_next_offset: 5, tried_records: 7, trims_done: 0 };
         History { restarts: vec![restarted], ..History::default() }
     }
 
@@ -44,6 +47,14 @@ mod tests {
         assert!(check(&restart(0, 4)).is_err());
         assert!(check(&restart(0, 8)).is_err());
         assert!(check(&restart(1, 6)).is_err());
+    }
+
+    #[test]
+    fn canary_a_trim_that_was_forgotten() {
+        let mut history = restart(0, 6);
+        history.restarts[0].trims_done = 1;
+        history.trims_done = 1;
+        assert!(check(&history).is_err());
     }
 
     #[test]
