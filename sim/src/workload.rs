@@ -271,6 +271,12 @@ async fn consumer(number: u32, plan: Plan, world: World) {
 }
 
 fn see(world: &World, client: u32, record: Record) {
+    if let Some(applied) = world.applied_end().filter(|applied| record.offset >= *applied) {
+        world.complain(
+            "one truth",
+            format!("client {client} read offset {}, applied is up to {applied}", record.offset),
+        );
+    }
     let mut world = world.lock();
     let at_ns = now_ns();
     world.trace.event(at_ns, format!("client {client} reads offset {} of term {}", record.offset, record.term));

@@ -23,6 +23,8 @@ pub struct Inner {
     pub stopping: bool,
     /// Where each consumer is: its next offset, and when it last got a record.
     pub tails: BTreeMap<u32, (u64, u64)>,
+    /// When the running agent became ready.
+    ready_ns: u64,
 }
 
 /// Simulated nanoseconds since the start of the world.
@@ -33,8 +35,15 @@ pub fn now_ns() -> u64 {
 impl World {
     pub fn new(trace: Trace) -> World {
         let history = History::default();
-        let inner =
-            Inner { history, trace, fired: BTreeMap::new(), agent: None, stopping: false, tails: BTreeMap::new() };
+        let inner = Inner {
+            history,
+            trace,
+            fired: BTreeMap::new(),
+            agent: None,
+            stopping: false,
+            tails: BTreeMap::new(),
+            ready_ns: 0,
+        };
         World(Arc::new(Mutex::new(inner)))
     }
 
@@ -69,6 +78,13 @@ impl World {
         self.lock().agent.clone()
     }
 
+    /// The end of what the node has applied; `None` while messages of an earlier life may still arrive.
+    pub fn applied_end(&self) -> Option<u64> {
+        const OLD_MESSAGES_NS: u64 = 3_000_000_000;
+        let settled = self.lock().ready_ns + OLD_MESSAGES_NS < now_ns();
+        self.agent().filter(|_| settled).map(|agent| agent.node().range().1)
+    }
+
     /// The node serves again: `range` is what it has, at this very moment.
     pub fn restarted(&self, (first_offset, next_offset): (u64, u64)) {
         let mut inner = self.lock();
@@ -80,6 +96,7 @@ impl World {
             tried_records: inner.history.tried_records(),
             trims_done: inner.history.trims_done,
         };
+        inner.ready_ns = restarted.at_ns;
         inner.history.restarts.push(restarted);
     }
 }
