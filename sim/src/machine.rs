@@ -73,9 +73,9 @@ impl Machine {
 
     /// The process goes, and with `power_seed` the power too. Whoever ran there answers nobody any more.
     pub fn crash(&mut self, world: &World, power_seed: Option<u64>) {
+        world.crashing();
         sim::halt(self.id);
         Handle::current().kill(self.id);
-        world.lock().agent = None;
         self.up = false;
         match power_seed {
             Some(seed) => self.disk.power_loss(seed),

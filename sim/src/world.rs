@@ -23,8 +23,8 @@ pub struct Inner {
     pub stopping: bool,
     /// Where each consumer is: its next offset, and when it last got a record.
     pub tails: BTreeMap<u32, (u64, u64)>,
-    /// When the running agent became ready.
-    ready_ns: u64,
+    /// The end of what was applied when the node last crashed: messages of that life may still arrive.
+    applied_before: u64,
 }
 
 /// Simulated nanoseconds since the start of the world.
@@ -42,7 +42,7 @@ impl World {
             agent: None,
             stopping: false,
             tails: BTreeMap::new(),
-            ready_ns: 0,
+            applied_before: 0,
         };
         World(Arc::new(Mutex::new(inner)))
     }
@@ -78,11 +78,18 @@ impl World {
         self.lock().agent.clone()
     }
 
-    /// The end of what the node has applied; `None` while messages of an earlier life may still arrive.
-    pub fn applied_end(&self) -> Option<u64> {
-        const OLD_MESSAGES_NS: u64 = 3_000_000_000;
-        let settled = self.lock().ready_ns + OLD_MESSAGES_NS < now_ns();
-        self.agent().filter(|_| settled).map(|agent| agent.node().range().1)
+    /// The end of all that was ever applied: no client may have read past it.
+    pub fn applied_end(&self) -> u64 {
+        let now = self.agent().map_or(0, |agent| agent.node().range().1);
+        now.max(self.lock().applied_before)
+    }
+
+    /// The node is about to be killed.
+    pub fn crashing(&self) {
+        let applied = self.applied_end();
+        let mut inner = self.lock();
+        inner.applied_before = applied;
+        inner.agent = None;
     }
 
     /// The node serves again: `range` is what it has, at this very moment.
@@ -96,7 +103,6 @@ impl World {
             tried_records: inner.history.tried_records(),
             trims_done: inner.history.trims_done,
         };
-        inner.ready_ns = restarted.at_ns;
         inner.history.restarts.push(restarted);
     }
 }
