@@ -49,6 +49,9 @@ pub struct Broken {
 enum Why {
     #[error("{0}")]
     Answer(Error),
+    /// Between two requests: no answer was owed that could have said why.
+    #[error("the node ended the stream")]
+    StreamEnded,
     #[error("cannot read the input: {0}")]
     Input(io::Error),
     #[error("{0}")]
@@ -120,18 +123,25 @@ async fn pump(
             Err(failed) => failed,
             Ok(broken) => {
                 let failed = answering.await.map(Why::Answer);
-                broken.or(failed)
+                better(broken, failed)
             }
         }
     };
     while let Some(failed) = answers(&mut results, &mut unanswered, &mut tally, progress).await {
-        why.get_or_insert(Why::Answer(failed));
+        why = better(why, Some(Why::Answer(failed)));
     }
     (tally, why)
 }
 
-/// Sends the input, all of it or up to what cannot be sent. A stream that has ended is no error here:
-/// its answers say why.
+/// The first reason, unless the second says what the first only suffered from.
+fn better(first: Option<Why>, second: Option<Why>) -> Option<Why> {
+    match first {
+        None | Some(Why::StreamEnded) => second.or(first),
+        first => first,
+    }
+}
+
+/// Sends the input, all of it or up to what cannot be sent.
 async fn send(mut input: Input, mut sender: ProduceSender, sent: mpsc::UnboundedSender<Group>) -> Result<(), Why> {
     let mut lines = Lines::default();
     loop {
@@ -143,9 +153,7 @@ async fn send(mut input: Input, mut sender: ProduceSender, sent: mpsc::Unbounded
         }
         let (groups, too_long) = lines.push(chunk);
         for group in groups {
-            if !send_group(&mut sender, &sent, group).await? {
-                return Ok(());
-            }
+            send_group(&mut sender, &sent, group).await?;
         }
         if let Some(too_long) = too_long {
             return Err(Why::Line(too_long));
@@ -157,17 +165,12 @@ async fn send(mut input: Input, mut sender: ProduceSender, sent: mpsc::Unbounded
     Ok(())
 }
 
-/// Whether the stream takes more.
-async fn send_group(
-    sender: &mut ProduceSender,
-    sent: &mpsc::UnboundedSender<Group>,
-    group: Group,
-) -> Result<bool, Why> {
+async fn send_group(sender: &mut ProduceSender, sent: &mpsc::UnboundedSender<Group>, group: Group) -> Result<(), Why> {
     let records = group.lines.iter().map(|line| Record { value: line.clone(), ..Record::default() }).collect();
     match sender.send(records).await {
         // Without its lines: only the numbers are needed from here on.
-        Ok(()) => Ok(sent.send(group.counted()).is_ok()),
-        Err(Error::StreamEnded) => Ok(false),
+        Ok(()) => sent.send(group.counted()).map_err(|_| Why::StreamEnded),
+        Err(Error::StreamEnded) => Err(Why::StreamEnded),
         Err(error) => Err(Why::Answer(error)),
     }
 }

@@ -27,24 +27,21 @@ fn check(root: &Path) -> Result<Report, Failure> {
     let disk = RealDisk::new();
     let not_checked = |why: String| Failure::NotChecked { dir: root.to_owned(), why };
     let read = |error: io::Error| not_checked(error.to_string());
-    let lock_path = root.join("lock");
-    let group = DataDir::group_dir_of(root);
-    // Looked for before it is locked: taking the lock would create the file.
-    if !disk.exists(&lock_path).map_err(read)? || !disk.exists(&group).map_err(read)? {
+    let exists = |path: &Path| disk.exists(path).map_err(read);
+    if !exists(&root.join("identity"))? && !exists(&DataDir::group_dir_of(root))? {
         return Err(not_checked("it is not a seedlog data directory".to_owned()));
     }
-    let _lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => not_checked("it is in use by a running node: stop the node first".to_owned()),
-        _ => read(error),
-    })?;
-    let mut report = seedlog_log::verify(&disk, &group).map_err(|error| not_checked(error.to_string()))?;
-    match DataDir::read_identity(&disk, root) {
-        Ok(Some(_)) => {}
-        Ok(None) => report.damaged_files.push((root.join("identity"), "it is missing")),
-        Err(seedlog_log::OpenError::DamagedFile { path, what }) => report.damaged_files.push((path, what)),
-        Err(error) => return Err(not_checked(error.to_string())),
-    }
-    Ok(report)
+    let lock_path = root.join("lock");
+    // Taking the lock would create the file: a copy may lack it, and nobody uses a copy.
+    let _lock = if exists(&lock_path)? {
+        Some(disk.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => not_checked("it is in use by a running node: stop the node first".to_owned()),
+            _ => read(error),
+        })?)
+    } else {
+        None
+    };
+    seedlog_log::verify_data_dir(&disk, root).map_err(|error| not_checked(error.to_string()))
 }
 
 fn text(report: &Report) -> String {
@@ -62,7 +59,10 @@ fn text(report: &Report) -> String {
         );
     }
     if let Some(torn) = &report.torn {
-        let _ = writeln!(out, "unfinished tail, cut at the next start (never acknowledged): {torn}");
+        let _ = writeln!(
+            out,
+            "unfinished last write, cut at the next start (never acknowledged, unless something else cut the file short): {torn}"
+        );
     }
     for damage in &report.damage {
         let _ = writeln!(out, "DAMAGE: {damage}");

@@ -94,17 +94,23 @@ impl DataDir {
     }
 }
 
-/// [`verify`] of the log of the data directory `root`; that there is none is damage if there was one.
+/// [`verify`] of the log of the data directory `root`, and of its identity; that there is no log is
+/// damage if there was one.
 ///
 /// # Errors
-/// As [`verify`], and as [`DataDir::read_identity`].
+/// As [`verify`], and as [`DataDir::read_identity`], but for damage.
 pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError> {
     let dir = DataDir::group_dir_of(root);
-    let has_log = read(disk, root)?.is_some_and(|(_, has_log)| has_log);
     let io = |error| OpenError::Io { what: "look for", path: dir.clone(), error };
     let mut report = if disk.exists(&dir).map_err(io)? { verify(disk, &dir)? } else { Report::default() };
-    if has_log && report.is_sound() && report.segments.is_empty() {
-        report.damaged_files.push((dir, "it held a log, and its files are gone"));
+    match read(disk, root) {
+        Ok(Some((_, has_log))) if has_log && report.is_sound() && report.segments.is_empty() => {
+            report.damaged_files.push((dir, "it held a log, and its files are gone"));
+        }
+        Ok(Some(_)) => {}
+        Ok(None) => report.damaged_files.push((root.join("identity"), "it is missing")),
+        Err(OpenError::DamagedFile { path, what }) => report.damaged_files.push((path, what)),
+        Err(error) => return Err(error),
     }
     Ok(report)
 }

@@ -75,7 +75,7 @@ impl Node {
         };
         let recovered = opened.recovered;
         if let Some(torn) = &recovered.torn {
-            tracing::warn!(%torn, "the last batch had not been acknowledged");
+            tracing::warn!(%torn, "an unfinished last write was cut");
         }
 
         let stop = Stop::new();

@@ -1,7 +1,7 @@
 //! How a node comes and goes, and what it says when it cannot.
 
 use crate::node::{Node, SOON, must, run, seedlog, text};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -170,4 +170,36 @@ fn a_disk_that_fails_ends_the_node_with_the_reason_and_what_was_acked_is_there_o
     let there = (read.len() / line.len()) as u64;
     assert!(read == line.repeat(there as usize).as_bytes(), "whole lines, as they were sent");
     assert!((acked..=20_000).contains(&there), "{there} are there of {tally}");
+}
+
+#[test]
+fn input_that_finds_the_stream_ended_is_not_dropped_in_silence() {
+    for kill in [true, false] {
+        let mut node = Node::start_with(&[]);
+        let mut producer = seedlog(&["produce", "--output", "json", "--addr", &node.rpc])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = producer.stdin.take().unwrap();
+        input.write_all(b"a\nb\n").unwrap();
+        input.flush().unwrap();
+        // Acked once it is in the log.
+        while text(&run(&["consume", "--addr", &node.rpc], b"").stdout) != "a\nb\n" {}
+        if kill {
+            node.kill();
+        } else {
+            assert_eq!(node.terminate(), Some(0), "{}", node.stderr());
+        }
+        // It may end before it has read all of this.
+        let _ = input.write_all(&b"late\n".repeat(100_000));
+        drop(input);
+        let output = producer.wait_with_output().unwrap();
+        let stderr = text(&output.stderr);
+        assert!(matches!(output.status.code(), Some(1 | 3)), "kill {kill}: {:?} {stderr}", output.status);
+        assert!(stderr.contains("not sent: everything from line"), "{stderr}");
+        let tally: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(tally["acked"], 2, "{stderr}");
+    }
 }

@@ -3,8 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
 
 /// A body that says nothing we can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,10 +23,29 @@ pub enum BadBody {
 const PRODUCE: &str = r#"{"record":{"value":"<base64>"}}"#;
 const CONSUME: &str = r#"{"offset":<number>}"#;
 
+/// A JSON object, and no array: serde's structs take either.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Object)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Produce {
-    record: RecordIn,
+    record: Object<RecordIn>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +68,7 @@ struct Consume {
 /// # Errors
 /// What is wrong, and at which line and column of the JSON or position of the base64.
 pub fn produce(body: &[u8]) -> Result<Bytes, BadBody> {
-    let Produce { record } = json(body, PRODUCE)?;
+    let Produce { record: Object(record) } = json(body, PRODUCE)?;
     STANDARD.decode(&record.value).map(Bytes::from).map_err(|error| {
         use base64::DecodeError::{InvalidByte, InvalidLastSymbol, InvalidLength, InvalidPadding};
         let end = record.value.len();
@@ -73,7 +95,7 @@ fn json<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &'static str) -> Resul
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(BadBody::Empty { expected });
     }
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).map(|Object(found)| found).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         // serde_json appends the place; it is a fact of its own here.
         let what = error.to_string();
@@ -85,6 +107,15 @@ fn json<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &'static str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_or_null_is_no_object() {
+        for body in ["[0]", r#"[["aGk="]]"#, r#"{"record":["aGk="]}"#, r#"{"record":null}"#] {
+            let BadBody::Json { what, .. } = produce(body.as_bytes()).unwrap_err() else { panic!("{body}") };
+            assert!(what.ends_with("expected an object"), "{body}: {what}");
+        }
+        assert!(consume(b"[0]").is_err());
+    }
 
     #[test]
     fn chapter_1_bodies_are_read() {
