@@ -60,7 +60,8 @@ impl Agent {
         let node = Node::start(disk, data_dir.group_dir(), node_config).await?;
         let data_dir = seedlog_runtime::blocking(move || data_dir.note_log().map(|()| data_dir)).await?;
         let stopping = Stopping::default();
-        let service = Service::new(node.clone(), identity.cluster_id, config.limits, stopping.clone());
+        let service =
+            Service::new(node.clone(), identity.cluster_id, rpc_addr.to_string(), config.limits, stopping.clone());
         let services = seedlog_server::add_log(Services::new(), service.clone());
         let rpc_stopping = stopping.clone();
         let rpc_task = seedlog_runtime::spawn(async move {

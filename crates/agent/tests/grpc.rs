@@ -269,6 +269,42 @@ async fn the_servers_are_this_one_which_leads() {
 }
 
 #[tokio::test]
+async fn the_servers_are_listed_with_all_that_was_acked_from_the_first_moment_after_a_start() {
+    let disk = Arc::new(SimDisk::new(1));
+    for round in 0..5 {
+        let config = Config::new("/data".into(), ([127, 0, 0, 1], 0).into());
+        let agent = Agent::start(config, disk.clone()).await.expect("it starts");
+        let mut client = client!(agent);
+        let servers = client.get_servers(GetServersRequest {}).await.unwrap().into_inner().servers;
+        let [server] = &servers[..] else { panic!("one server, not {servers:?}") };
+        assert_eq!((server.is_leader, server.next_offset), (true, round * 100), "{server:?}");
+        client.produce(batch((0..100).map(|number| number.to_string()))).await.unwrap();
+        agent.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn without_room_a_record_is_refused_with_what_is_free_and_what_is_kept_back() {
+    let disk = Arc::new(SimDisk::new(1));
+    let agent = start(&disk).await;
+    let mut client = client!(agent);
+    client.produce(one("there is room")).await.unwrap();
+    disk.set_space_bytes(Some(disk.used_bytes() + 1000));
+    // What was seen free a moment ago is believed for a moment.
+    let refused = loop {
+        match client.produce(one("")).await {
+            Ok(_) => clock::sleep(Duration::from_millis(10)).await,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let ApiError::DiskFull { free_bytes, reserve_bytes } = facts(&refused) else { panic!("{refused:?}") };
+    assert!(free_bytes <= 1000 && reserve_bytes > 1000, "{refused:?}");
+    assert!(refused.message().contains(&free_bytes.to_string()), "{refused:?}");
+    agent.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_streams_and_gives_everything_back_and_the_log_is_there_at_the_next_start() {
     let disk = Arc::new(SimDisk::new(1));
     let agent = start(&disk).await;

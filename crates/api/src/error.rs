@@ -43,8 +43,9 @@ pub enum ApiError {
     /// or later, or never.
     #[error("the outcome is unknown: the request may or may not have been written")]
     OutcomeUnknown,
-    #[error("the disk is full")]
-    DiskFull,
+    /// Nothing was written.
+    #[error("no room: {free_bytes} bytes are free on the disk, of which {reserve_bytes} are kept back")]
+    DiskFull { free_bytes: u64, reserve_bytes: u64 },
     #[error("internal error: {what}")]
     Internal { what: String },
 }
@@ -71,7 +72,7 @@ impl ApiError {
             Unsupported { .. } => Code::Unimplemented,
             ExpectedOffset { .. } => Code::Aborted,
             NoLeader | ShuttingDown | OutcomeUnknown => Code::Unavailable,
-            DiskFull => Code::ResourceExhausted,
+            DiskFull { .. } => Code::ResourceExhausted,
             Internal { .. } => Code::Internal,
         }
     }
@@ -102,7 +103,10 @@ impl ApiError {
             NoLeader => ("NO_LEADER", vec![]),
             ShuttingDown => ("SHUTTING_DOWN", vec![]),
             OutcomeUnknown => ("OUTCOME_UNKNOWN", vec![]),
-            DiskFull => ("DISK_FULL", vec![]),
+            DiskFull { free_bytes, reserve_bytes } => (
+                "DISK_FULL",
+                vec![("free_bytes", free_bytes.to_string()), ("reserve_bytes", reserve_bytes.to_string())],
+            ),
             Internal { what } => ("INTERNAL", vec![("what", what.clone())]),
         };
         let metadata = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
@@ -132,7 +136,7 @@ impl ApiError {
             "NO_LEADER" => NoLeader,
             "SHUTTING_DOWN" => ShuttingDown,
             "OUTCOME_UNKNOWN" => OutcomeUnknown,
-            "DISK_FULL" => DiskFull,
+            "DISK_FULL" => DiskFull { free_bytes: number("free_bytes")?, reserve_bytes: number("reserve_bytes")? },
             "INTERNAL" => Internal { what: text("what")? },
             _ => return None,
         })
@@ -210,14 +214,19 @@ mod tests {
             NoLeader,
             ShuttingDown,
             OutcomeUnknown,
-            DiskFull,
+            DiskFull { free_bytes: 5, reserve_bytes: 67_108_864 },
             Internal { what: "impossible".into() },
         ];
         for error in &all {
             match error {
                 OffsetOutOfRange { .. } | RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest => {}
                 RecordAndRecords | Malformed { .. } | UnknownLog { .. } | Unsupported { .. } => {}
-                ExpectedOffset { .. } | NoLeader | ShuttingDown | OutcomeUnknown | DiskFull | Internal { .. } => {}
+                ExpectedOffset { .. }
+                | NoLeader
+                | ShuttingDown
+                | OutcomeUnknown
+                | DiskFull { .. }
+                | Internal { .. } => {}
             }
         }
         all

@@ -1,7 +1,7 @@
 //! The command line: names, defaults and help. No behaviour.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -76,8 +76,8 @@ pub struct Dev {
     pub rpc_port: u16,
 
     /// Address for HTTP; port 0 takes any that is free
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    pub http_addr: SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub http_addr: HostPort,
 }
 
 #[derive(Debug, Args)]
@@ -106,7 +106,7 @@ Without --follow it ends at the end the log had when it began.
 With --output json each line is an object with offset, value (base64), term and append_time_ms.")]
 pub struct Consume {
     /// `earliest`, `latest` or an offset
-    #[arg(long, default_value = "earliest", value_name = "WHERE")]
+    #[arg(long, default_value = "earliest", value_name = "WHERE", allow_negative_numbers = true)]
     pub from: From,
 
     /// Stop after so many records
@@ -166,6 +166,48 @@ impl FromStr for From {
     }
 }
 
+/// Where to listen: a name or an address, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadHostPort;
+
+impl std::fmt::Display for BadHostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("expected host:port, such as 127.0.0.1:8080, localhost:8080 or [::1]:8080")
+    }
+}
+
+impl std::error::Error for BadHostPort {}
+
+impl FromStr for HostPort {
+    type Err = BadHostPort;
+
+    fn from_str(given: &str) -> Result<HostPort, BadHostPort> {
+        let (host, port) = given.rsplit_once(':').ok_or(BadHostPort)?;
+        let port = port.parse().map_err(|_| BadHostPort)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bare {
+            Some(host) if host.parse::<Ipv6Addr>().is_ok() => host,
+            None if !host.is_empty() && !host.contains([':', '/', '[', ']', ' ']) => host,
+            _ => return Err(BadHostPort),
+        };
+        Ok(HostPort { host: host.to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let HostPort { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +226,17 @@ mod tests {
         for given in ["", "-1", "first", "1.5", "18446744073709551616"] {
             let error = given.parse::<From>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{given:?} is neither")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_place_to_listen_is_a_host_and_a_port() {
+        for good in ["127.0.0.1:8080", "localhost:0", "[::1]:80", "node-1.example:65535"] {
+            assert_eq!(good.parse::<HostPort>().map(|parsed| parsed.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", "8080", ":8080", "localhost", "localhost:", "localhost:65536", "::1:80", "[x]:1", "http://a:1"]
+        {
+            assert_eq!(bad.parse::<HostPort>(), Err(BadHostPort), "{bad}");
         }
     }
 

@@ -1,18 +1,18 @@
 //! `seedlog dev`: one node on loopback, and what to try with it.
 
-use crate::args::{Dev, Output};
+use crate::args::{Dev, HostPort, Output};
 use crate::failure::Failure;
 use crate::output;
+use crate::signals::Signals;
 use seedlog_agent::{Agent, Config, StopReason};
 use seedlog_runtime::clock;
 use seedlog_runtime::disk::RealDisk;
 use serde_json::json;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A node alone leads within a second; a log that needs long to be read was read before.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ pub async fn run(args: Dev, format: Output) -> Result<ExitCode, Failure> {
     let mut signals = Signals::install()?;
     let dir = Dir::choose(args.data_dir.as_deref())?;
     let mut config = Config::new(dir.path().to_owned(), (Ipv4Addr::LOCALHOST, args.rpc_port).into());
-    config.http_addr = Some(args.http_addr);
+    config.http_addr = Some(resolved(&args.http_addr).await?);
     config.node_name = "dev".to_owned();
 
     let agent = Agent::start(config, Arc::new(RealDisk::new())).await.map_err(Failure::Start)?;
@@ -62,6 +62,15 @@ async fn serve(agent: &Agent, dir: &Dir, format: Output) -> Result<StopReason, F
         eprint!("{}", what_to_try(agent, dir));
     }
     Ok(agent.stopped().await)
+}
+
+/// IPv4 first: a name like `localhost` has both, and gRPC is on 127.0.0.1.
+async fn resolved(addr: &HostPort) -> Result<SocketAddr, Failure> {
+    let failed = |why| Failure::HttpAddr { given: addr.to_string(), why };
+    let found = tokio::net::lookup_host((addr.host.as_str(), addr.port)).await;
+    let mut found: Vec<SocketAddr> = found.map_err(|error| failed(error.to_string()))?.collect();
+    found.sort_by_key(SocketAddr::is_ipv6);
+    found.first().copied().ok_or_else(|| failed("the name has no address".to_owned()))
 }
 
 fn what_to_try(agent: &Agent, dir: &Dir) -> String {
@@ -112,25 +121,5 @@ impl Dir {
 
     fn is_temporary(&self) -> bool {
         matches!(self, Dir::Temporary(_))
-    }
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn install() -> Result<Signals, Failure> {
-        let install = |kind| signal(kind).map_err(|error| Failure::Signals { error });
-        Ok(Signals { interrupt: install(SignalKind::interrupt())?, terminate: install(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        seedlog_runtime::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

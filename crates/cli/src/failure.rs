@@ -27,10 +27,14 @@ pub enum Failure {
     #[error("cannot write to stdout: {0}")]
     Stdout(io::Error),
 
+    #[error("--http-addr {given}: {why}")]
+    HttpAddr { given: String, why: String },
     #[error("--addr: {0}")]
     Address(#[from] BadAddress),
     #[error("cannot reach {addr}: {message}; is a node running there? (`seedlog dev` starts one)")]
     Unreachable { addr: String, message: String },
+    #[error("{addr} is no gRPC port: {message}; a node's HTTP port is another one (`seedlog dev` has gRPC on 8400)")]
+    NoGrpc { addr: String, message: String },
     #[error("{addr}: {error}")]
     Call { addr: String, error: Error },
     #[error("offset {asked} is past the log's end, {end}; --follow waits for it")]
@@ -53,6 +57,10 @@ impl Failure {
         match error {
             Error::Status { code: Code::Unavailable, message } => {
                 Failure::Unreachable { addr: addr.to_owned(), message }
+            }
+            // What answers does not speak HTTP/2, or speaks it and not gRPC.
+            Error::Status { code: Code::Internal | Code::Unknown, message } if message.contains("protocol error") => {
+                Failure::NoGrpc { addr: addr.to_owned(), message }
             }
             error => Failure::Call { addr: addr.to_owned(), error },
         }

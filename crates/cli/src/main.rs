@@ -8,21 +8,29 @@ mod input;
 mod lines;
 mod output;
 mod produce;
+mod signals;
 mod status;
 mod verify;
 
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let given = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
     let quiet = if matches!(cli.command, Command::Dev(_)) { "info,openraft=warn" } else { "warn,openraft=error" };
     let filter = match EnvFilter::try_new(cli.log.as_deref().unwrap_or(quiet)) {
         Ok(filter) => filter,
         Err(error) => {
-            eprintln!("seedlog: --log {:?}: {error}", cli.log.unwrap_or_default());
+            let from_environment = given.value_source("log") == Some(ValueSource::EnvVariable);
+            let place = if from_environment { "the environment variable SEEDLOG_LOG is" } else { "--log" };
+            eprintln!(
+                "seedlog: {place} {:?}: {error}; an example: info,seedlog_raft=debug",
+                cli.log.unwrap_or_default()
+            );
             return ExitCode::from(failure::USAGE);
         }
     };

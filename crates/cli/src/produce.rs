@@ -8,6 +8,7 @@ use crate::failure::{FAILED, Failure, UNKNOWN_OUTCOME};
 use crate::input::Input;
 use crate::lines::{Group, Lines, TooLong};
 use crate::output;
+use crate::signals::Signals;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use seedlog_client::{ApiError, Client, Error, Options, Outcome, ProduceResults, ProduceSender, Record};
 use serde::Serialize;
@@ -36,6 +37,16 @@ pub struct Tally {
     /// What follows was not taken in.
     #[serde(skip)]
     refused: bool,
+    /// What all of these took in the input.
+    #[serde(skip)]
+    input_bytes: u64,
+}
+
+impl Tally {
+    fn count_unknown(&mut self, group: &Group) {
+        self.unknown += group.records;
+        self.input_bytes += group.input_bytes;
+    }
 }
 
 /// The input did not go in whole.
@@ -43,15 +54,19 @@ pub struct Tally {
 pub struct Broken {
     tally: Tally,
     why: Why,
+    /// Every line was sent, whatever became of it.
+    sent_whole: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Why {
     #[error("{0}")]
     Answer(Error),
-    /// Between two requests: no answer was owed that could have said why.
+    /// The answers, or what came in place of the next one, say it better.
     #[error("the node ended the stream")]
     StreamEnded,
+    #[error("interrupted")]
+    Interrupted,
     #[error("cannot read the input: {0}")]
     Input(io::Error),
     #[error("{0}")]
@@ -71,7 +86,10 @@ impl std::fmt::Display for Broken {
         write!(f, "\n  records acknowledged, in the log:         {acked}")?;
         write!(f, "\n  refused, not in the log:                  {not_written}")?;
         write!(f, "\n  sent and not answered, outcome unknown:   {unknown}")?;
-        write!(f, "\n  not sent: everything from line {} on", acked + not_written + unknown + 1)
+        if self.sent_whole {
+            return Ok(());
+        }
+        write!(f, "\n  not sent: what there is from line {} on", acked + not_written + unknown + 1)
     }
 }
 
@@ -87,50 +105,96 @@ pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
     let options =
         Options { in_flight_max: IN_FLIGHT_MAX, answer_max: ANSWER_MAX, past_errors: false, ..Options::default() };
     let client = Client::connect_with(addr, options)?;
-    let (sender, results) = client.produce_stream().await.map_err(|error| Failure::call(addr, error))?;
+    // From here on it ends with a summary, whatever ends it.
+    let mut signals = Signals::install()?;
+    let opened = seedlog_runtime::select! {
+        () = signals.next() => Err(None),
+        opened = client.produce_stream() => opened.map_err(Some),
+    };
+    let (sender, results) = match opened {
+        Ok(opened) => opened,
+        Err(failed) => {
+            let tally = Tally::default();
+            summarise(tally, format).map_err(Failure::Stdout)?;
+            return Err(match failed {
+                Some(error) => Failure::call(addr, error),
+                None => Failure::Produce(Broken { tally, why: Why::Interrupted, sent_whole: false }),
+            });
+        }
+    };
 
-    let progress = progress(input.bytes);
-    let (tally, why) = pump(input, sender, results, &progress).await;
+    let input_bytes = input.bytes;
+    let progress = progress(input_bytes);
+    let pumped = pump(input, sender, results, signals, &progress).await;
     progress.finish_and_clear();
+    let Pumped { tally, why, sent_whole } = pumped;
     summarise(tally, format).map_err(Failure::Stdout)?;
     match why {
         None => Ok(ExitCode::SUCCESS),
-        Some(why) => Err(Failure::Produce(Broken { tally, why })),
+        Some(why) => {
+            // Its end may not have been read yet, though nothing was left.
+            let sent_whole = sent_whole || input_bytes == Some(tally.input_bytes);
+            Err(Failure::Produce(Broken { tally, why, sent_whole }))
+        }
     }
+}
+
+struct Pumped {
+    tally: Tally,
+    why: Option<Why>,
+    sent_whole: bool,
 }
 
 async fn pump(
     input: Input,
     sender: ProduceSender,
     mut results: ProduceResults,
+    mut signals: Signals,
     progress: &ProgressBar,
-) -> (Tally, Option<Why>) {
+) -> Pumped {
     let mut tally = Tally::default();
     // What each request held, in order; as many at most as are in flight.
     let (sent, mut unanswered) = mpsc::unbounded_channel();
     let mut sending = Box::pin(send(input, sender, sent));
+    let mut sent_whole = false;
     let mut why = {
-        // Never dropped half-way: the answer it was about to take would be lost.
+        // Dropped half-way only by an interrupt, which is about that, too: an answer is taken in one step.
         let mut answering = pin!(answers(&mut results, &mut unanswered, &mut tally, progress));
         let ended = seedlog_runtime::select! {
             failed = &mut answering => Err(failed.map(Why::Answer)),
-            ended = &mut sending => Ok(ended.err()),
+            () = signals.next() => Err(Some(Why::Interrupted)),
+            ended = &mut sending => Ok(ended),
         };
         // Ends the stream: what is left are answers to what was sent. A read of stdin may go on, but
         // nobody waits for it.
         drop(sending);
         match ended {
             Err(failed) => failed,
-            Ok(broken) => {
-                let failed = answering.await.map(Why::Answer);
+            Ok(ended) => {
+                sent_whole = ended.is_ok();
+                let broken = ended.err();
+                let failed = seedlog_runtime::select! {
+                    failed = answering => failed.map(Why::Answer),
+                    () = signals.next() => Some(Why::Interrupted),
+                };
                 better(broken, failed)
             }
         }
     };
-    while let Some(failed) = answers(&mut results, &mut unanswered, &mut tally, progress).await {
+    loop {
+        let failed = seedlog_runtime::select! {
+            failed = answers(&mut results, &mut unanswered, &mut tally, progress) => failed,
+            // Not the first: whoever asks again does not wait for answers that may take long.
+            () = signals.next() => break,
+        };
+        let Some(failed) = failed else { break };
         why = better(why, Some(Why::Answer(failed)));
     }
-    (tally, why)
+    // Nobody waits for these any more.
+    while let Ok(group) = unanswered.try_recv() {
+        tally.count_unknown(&group);
+    }
+    Pumped { tally, why, sent_whole }
 }
 
 /// The first reason, unless the second says what the first only suffered from.
@@ -175,7 +239,7 @@ async fn send_group(sender: &mut ProduceSender, sent: &mpsc::UnboundedSender<Gro
     }
 }
 
-/// Takes answers until one is a failure, or all are there.
+/// Takes answers until one is a failure, or all are there, or the stream has ended with none owed.
 async fn answers(
     results: &mut ProduceResults,
     unanswered: &mut mpsc::UnboundedReceiver<Group>,
@@ -184,6 +248,7 @@ async fn answers(
 ) -> Option<Error> {
     while let Some(result) = results.next().await {
         let group = unanswered.recv().await?;
+        tally.input_bytes += group.input_bytes;
         match result {
             Ok(produced) => {
                 tally.acked += group.records;
@@ -202,7 +267,7 @@ async fn answers(
             }
         }
     }
-    None
+    results.take_ended_idle()
 }
 
 /// A refusal upon which the server takes in nothing of what follows it in the stream.
@@ -211,7 +276,7 @@ fn ends_the_stream_unread(error: &Error) -> bool {
     let Error::Server(error) = error else { return false };
     match error {
         RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest | RecordAndRecords | Malformed { .. } => true,
-        UnknownLog { .. } | Unsupported { .. } | DiskFull => true,
+        UnknownLog { .. } | Unsupported { .. } | DiskFull { .. } => true,
         // These may come from the end of the way, with more behind them on it.
         _ => false,
     }

@@ -20,6 +20,8 @@ pub async fn run(args: Status, format: Output) -> Result<ExitCode, Failure> {
 
 fn role(server: &Server) -> &'static str {
     match server.role() {
+        // A node that does not know yet that it is a member.
+        Role::Unspecified if !server.version.is_empty() => "starting",
         Role::Leader => "leader",
         Role::Voter => "voter",
         Role::Learner => "learner",
@@ -84,6 +86,13 @@ fn as_json(server: &Server) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_knows_no_role_of_its_own_is_starting() {
+        let server = Server { id: "1".into(), version: "0.1.0".into(), ..Server::default() };
+        assert_eq!(role(&server), "starting");
+        assert_eq!(role(&Server { version: String::new(), ..server }), "unknown");
+    }
 
     #[test]
     fn columns_line_up_and_what_is_not_known_is_a_dash() {

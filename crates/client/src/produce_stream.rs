@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 /// Sends the requests of a produce stream.
 #[derive(Debug)]
@@ -30,9 +30,15 @@ pub struct ProduceResults {
     answer_max: Duration,
     /// The request whose answer is awaited, and until when.
     awaited: Option<(OwnedSemaphorePermit, clock::Instant)>,
+    /// What came while no request was known to await it.
+    early: Option<Received>,
     /// Why no answer will come any more.
     failed: Option<Error>,
+    /// The stream has ended while no answer was owed.
+    ended_idle: Option<Error>,
 }
+
+type Received = Result<Option<ProduceResponse>, Status>;
 
 /// The three ends of a stream to be opened: what sends, what goes out, and what waits for answers.
 pub(crate) fn requests(options: &Options) -> (ProduceSender, ReceiverStream<ProduceRequest>, Unanswered) {
@@ -56,7 +62,7 @@ pub(crate) struct Unanswered {
 impl Unanswered {
     pub fn answered_by(self, answers: Streaming<ProduceResponse>) -> ProduceResults {
         let Unanswered { sent, window, answer_max } = self;
-        ProduceResults { answers, sent, window, answer_max, awaited: None, failed: None }
+        ProduceResults { answers, sent, window, answer_max, awaited: None, early: None, failed: None, ended_idle: None }
     }
 }
 
@@ -70,20 +76,23 @@ impl ProduceSender {
         let request = ProduceRequest { errors_in_answers: self.past_errors, ..produce_request(records) };
         let request = deliverable(request)?;
         let permit = self.window.clone().acquire_owned().await.map_err(|_| Error::StreamEnded)?;
-        self.requests.send(request).await.map_err(|_| Error::StreamEnded)?;
-        // Nobody takes the results any more: then nobody misses this one.
+        let slot = self.requests.reserve().await.map_err(|_| Error::StreamEnded)?;
+        // Before the request goes out, so that an answer never comes before it is owed. Nobody takes the
+        // results any more: then nobody misses this one.
         _ = self.sent.send(permit);
+        slot.send(request);
         Ok(())
     }
 }
 
 impl ProduceResults {
     /// The next request's result. `None` when the sender is dropped and all that it sent has its
-    /// result. After the stream has failed, what is left has an unknown outcome ([`Error::outcome`]).
-    /// May be dropped and called again: no result is lost.
+    /// result; and, once, when the stream ends while no answer is owed: see
+    /// [`ProduceResults::take_ended_idle`]. After the stream has failed, what is left has an unknown outcome
+    /// ([`Error::outcome`]). May be dropped and called again: no result is lost.
     pub async fn next(&mut self) -> Option<Result<Produced, Error>> {
         if self.awaited.is_none() {
-            let permit = self.sent.recv().await?;
+            let permit = self.owed().await?;
             self.awaited = Some((permit, clock::now() + self.answer_max));
         }
         let deadline = self.awaited.as_ref().map_or_else(clock::now, |(_, deadline)| *deadline);
@@ -92,11 +101,46 @@ impl ProduceResults {
         Some(result)
     }
 
+    /// Why the stream ended while no answer was owed, if it did. Nothing is sent any more; whatever was
+    /// sent at that very moment still has its result.
+    pub fn take_ended_idle(&mut self) -> Option<Error> {
+        self.ended_idle.take()
+    }
+
+    /// The next request that is owed an answer. Listens to the stream meanwhile: a sender that has
+    /// nothing to send would never notice that nobody is there.
+    async fn owed(&mut self) -> Option<OwnedSemaphorePermit> {
+        if self.failed.is_none() && self.early.is_none() {
+            seedlog_runtime::select! {
+                permit = self.sent.recv() => return permit,
+                received = self.answers.message() => self.early = Some(received),
+            }
+            // It was sent while we looked: what came is about it.
+            if let Ok(permit) = self.sent.try_recv() {
+                return Some(permit);
+            }
+            let why = match self.early.take() {
+                Some(Ok(Some(_))) => Error::BadAnswer { what: "an answer to no request" },
+                Some(Err(status)) => Error::from(status),
+                Some(Ok(None)) | None => Error::StreamBroken { why: "the server ended it".to_owned() },
+            };
+            self.window.close();
+            self.failed = Some(Error::StreamBroken { why: why.to_string() });
+            self.ended_idle = Some(why);
+            return None;
+        }
+        self.sent.recv().await
+    }
+
     async fn answer(&mut self, deadline: clock::Instant) -> Result<Produced, Error> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        let error = match clock::timeout(deadline - clock::now(), self.answers.message()).await {
+        let received = match self.early.take() {
+            Some(early) => Ok(early),
+            None => clock::timeout(deadline - clock::now(), self.answers.message()).await,
+        };
+        let error = match received {
             Ok(Ok(Some(answer))) => return produced(wire(answer)?),
             Ok(Ok(None)) => Error::StreamBroken { why: "the server ended it".to_owned() },
             // The server's word comes in its turn, after the answers before it: it is about this request.

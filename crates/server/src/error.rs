@@ -1,13 +1,26 @@
 //! From the node's errors to the API's.
 
+use crate::service::Service;
 use seedlog_api::ApiError;
 use seedlog_raft::{ProduceError, ReadError, StopReason};
 
-pub fn produce(error: ProduceError) -> ApiError {
+impl Service {
+    /// The API's word for what the node said of a produce.
+    pub(crate) fn produce_error(&self, error: ProduceError) -> ApiError {
+        if let ProduceError::DiskFull { free_bytes, reserve_bytes } = error
+            && self.is_first_without_room()
+        {
+            tracing::warn!(free_bytes, reserve_bytes, "no room on the disk: records are refused (said once)");
+        }
+        produce(error)
+    }
+}
+
+fn produce(error: ProduceError) -> ApiError {
     match error {
         ProduceError::Empty => ApiError::EmptyRequest,
         ProduceError::TooLarge { bytes, max } => ApiError::BatchTooLarge { bytes, max },
-        ProduceError::DiskFull { .. } => ApiError::DiskFull,
+        ProduceError::DiskFull { free_bytes, reserve_bytes } => ApiError::DiskFull { free_bytes, reserve_bytes },
         ProduceError::NotLeader { .. } => ApiError::NoLeader,
         ProduceError::Unknown { reason } => {
             tracing::warn!(reason, "the outcome of a produce is unknown");

@@ -14,7 +14,7 @@ impl Service {
     /// See the table in [`ApiError`]. After [`ApiError::OutcomeUnknown`] the records may be in the log.
     pub async fn produce(&self, request: ProduceRequest) -> Result<ProduceResponse, ApiError> {
         let records = accept(request, self.limits())?;
-        self.node().produce(records).await.map(response).map_err(crate::error::produce)
+        self.node().produce(records).await.map(response).map_err(|error| self.produce_error(error))
     }
 }
 

@@ -107,14 +107,14 @@ impl Service {
     async fn propose(self, records: Vec<bytes::Bytes>, in_answer: bool) -> Pending {
         match self.node().propose(records).await {
             Err(refused) => {
-                let answer = ready(failure(crate::error::produce(refused), in_answer)).boxed();
+                let answer = ready(failure(self.produce_error(refused), in_answer)).boxed();
                 Pending { answer, ends: !in_answer }
             }
             Ok(pending) => {
                 let answer = async move {
                     match pending.outcome().await {
                         Ok(produced) => Ok(crate::produce::response(produced)),
-                        Err(failed) => failure(crate::error::produce(failed), in_answer),
+                        Err(failed) => failure(self.produce_error(failed), in_answer),
                     }
                 };
                 Pending { answer: answer.boxed(), ends: false }

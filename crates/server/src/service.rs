@@ -4,6 +4,7 @@ use crate::limits::Limits;
 use crate::stopping::Stopping;
 use seedlog_raft::Node;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One node's log as clients see it. Cheap to clone.
 #[derive(Clone)]
@@ -14,13 +15,17 @@ pub struct Service {
 struct Shared {
     node: Node,
     cluster_id: u128,
+    rpc_addr: String,
     limits: Limits,
     stopping: Stopping,
+    was_without_room: AtomicBool,
 }
 
 impl Service {
-    pub fn new(node: Node, cluster_id: u128, limits: Limits, stopping: Stopping) -> Service {
-        Service { shared: Arc::new(Shared { node, cluster_id, limits, stopping }) }
+    /// `rpc_addr` is where the node says that it can be reached.
+    pub fn new(node: Node, cluster_id: u128, rpc_addr: String, limits: Limits, stopping: Stopping) -> Service {
+        let was_without_room = AtomicBool::new(false);
+        Service { shared: Arc::new(Shared { node, cluster_id, rpc_addr, limits, stopping, was_without_room }) }
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -31,11 +36,20 @@ impl Service {
         self.shared.cluster_id
     }
 
+    pub(crate) fn rpc_addr(&self) -> &str {
+        &self.shared.rpc_addr
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
     }
 
     pub(crate) fn stopping(&self) -> &Stopping {
         &self.shared.stopping
+    }
+
+    /// True for the first who asks.
+    pub(crate) fn is_first_without_room(&self) -> bool {
+        !self.shared.was_without_room.swap(true, Ordering::Relaxed)
     }
 }

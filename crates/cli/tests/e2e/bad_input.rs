@@ -1,6 +1,6 @@
 //! What a network and its users may send. The node answers, or closes; and goes on.
 
-use crate::node::{Answer, Node, SOON, must, run, text};
+use crate::node::{Answer, Node, SOON, must, run, seedlog, text};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
@@ -89,10 +89,13 @@ fn one_connection_carries_many_requests_and_errors_do_not_end_it() {
 
 #[test]
 fn a_command_that_makes_no_sense_is_refused_with_2_and_a_hint() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 8] = [
         (&[], "Usage"),
         (&["consume", "--from", "yesterday"], "neither `earliest`, `latest` nor an offset"),
+        (&["consume", "--from", "-1"], "\"-1\" is neither `earliest`, `latest` nor an offset"),
         (&["consume", "-n", "-1"], "-1"),
+        (&["dev", "--http-addr", "8080"], "such as 127.0.0.1:8080"),
+        (&["status", "--log", "a=b=c"], "seedlog: --log \"a=b=c\""),
         (&["status", "--addr", "nowhere"], "host:port"),
         (&["dev", "--rpc-port", "65536"], "65536"),
     ];
@@ -116,10 +119,48 @@ fn a_node_that_is_not_there_and_a_file_that_is_not_there_are_named() {
         assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
         assert!(stderr.contains(&format!("cannot reach {addr}")) && stderr.contains("seedlog dev"), "{stderr}");
     }
+    let output = run(&["produce", "--output", "json", "--addr", &addr], b"a\n");
+    assert_eq!(output.status.code(), Some(1));
+    let tally: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!([&tally["acked"], &tally["not_written"], &tally["unknown"]], [0, 0, 0]);
     for file in ["/nowhere/file", "/"] {
         let output = run(&["produce", file, "--addr", &addr], b"");
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(&format!("cannot open {file}: ")), "{stderr}");
     }
+}
+
+#[test]
+fn a_wrong_filter_is_blamed_on_where_it_came_from() {
+    let output = seedlog(&["status"]).env("SEEDLOG_LOG", "a=b=c").output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("SEEDLOG_LOG is \"a=b=c\"") && !stderr.contains("--log"), "{stderr}");
+}
+
+#[test]
+fn a_port_that_speaks_something_else_is_said_to() {
+    let node = Node::start_with(&[]);
+    let failed = |command: &str, addr: &str| {
+        let output = run(&[command, "--addr", addr], b"a\n");
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    for command in ["status", "produce", "consume"] {
+        let stderr = failed(command, &node.http);
+        assert!(stderr.contains(&format!("this port is for HTTP/JSON, gRPC is at {}", node.rpc)), "{stderr}");
+    }
+    // What is no node at all.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut socket in other.incoming().flatten() {
+            // It may have hung up.
+            let _ = socket.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+        }
+    });
+    let stderr = failed("status", &addr);
+    assert!(stderr.contains(&format!("{addr} is no gRPC port")), "{stderr}");
+    serves(&node);
 }

@@ -44,6 +44,10 @@ fn garbage_is_400_and_says_what_is_wrong_and_where() {
         ("GET", r#"{"offset":-1}"#, "integer `-1`"),
         ("GET", r#"{"offset":18446744073709551616}"#, "at line 1"),
         ("GET", "[[[[[[[[", "at line 1"),
+        ("GET", "[0]", "invalid type: sequence, expected an object"),
+        ("POST", r#"[["aGk="]]"#, "invalid type: sequence, expected an object"),
+        ("POST", r#"{"record":["aGk="]}"#, "invalid type: sequence, expected an object"),
+        ("POST", r#"{"record":null}"#, "invalid type: null, expected an object"),
     ];
     for (method, body, wanted) in cases {
         let answer = node.curl(method, "/", body);

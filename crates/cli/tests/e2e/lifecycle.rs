@@ -2,7 +2,7 @@
 
 use crate::node::{Node, SOON, must, run, seedlog, text};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 #[test]
@@ -118,6 +118,16 @@ fn verify_finds_a_flipped_byte_and_the_node_refuses_to_start_on_it() {
     assert_eq!(sound.status.code(), Some(0), "{}", text(&sound.stderr));
     assert!(text(&sound.stdout).contains("record offsets 0..20"), "{}", text(&sound.stdout));
 
+    // Nobody holds a copy; what only says that somebody might is not missed.
+    let copy = dir.path().join("copy");
+    assert!(Command::new("cp").arg("-r").args([&data, &copy]).status().unwrap().success());
+    std::fs::remove_file(copy.join("lock")).unwrap();
+    assert_eq!(
+        text(&must(&["verify", copy.to_str().unwrap()], b"")),
+        text(&sound.stdout).replace(shown, copy.to_str().unwrap())
+    );
+    assert!(!copy.join("lock").exists(), "nothing was changed");
+
     let store = data.join("groups/0/00000000000000000000.store");
     let mut bytes = std::fs::read(&store).unwrap();
     let in_a_record = bytes.windows(10).position(|window| window == b"record 10 ").unwrap();
@@ -172,6 +182,70 @@ fn a_disk_that_fails_ends_the_node_with_the_reason_and_what_was_acked_is_there_o
     assert!((acked..=20_000).contains(&there), "{there} are there of {tally}");
 }
 
+/// A produce whose input has not ended; its first two lines are acknowledged.
+fn producer(node: &Node) -> (Child, impl Write + use<>) {
+    let mut producer = seedlog(&["produce", "--output", "json", "--addr", &node.rpc])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = producer.stdin.take().unwrap();
+    input.write_all(b"a\nb\n").unwrap();
+    while text(&run(&["consume", "--addr", &node.rpc], b"").stdout) != "a\nb\n" {}
+    (producer, input)
+}
+
+/// It ends although its input does not: its stderr, with what it must say in any case checked.
+fn ends(mut producer: Child, input: impl Write) -> String {
+    let started = Instant::now();
+    while producer.try_wait().unwrap().is_none() {
+        if started.elapsed() > SOON {
+            producer.kill().unwrap();
+            panic!("it waits for input that nobody can take");
+        }
+    }
+    drop(input);
+    let output = producer.wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("not sent: what there is from line 3 on"), "{stderr}");
+    let tally: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!([&tally["acked"], &tally["last_offset"], &tally["unknown"]], [2, 1, 0], "{stderr}");
+    stderr
+}
+
+#[test]
+fn a_producer_without_input_notices_at_once_that_its_node_is_gone() {
+    let node = Node::start_with(&[]);
+    let (idle, input) = producer(&node);
+    node.kill();
+    ends(idle, input);
+
+    let mut node = Node::start_with(&[]);
+    let (idle, input) = producer(&node);
+    assert_eq!(node.terminate(), Some(0), "{}", node.stderr());
+    let stderr = ends(idle, input);
+    assert!(stderr.contains("this server is shutting down"), "{stderr}");
+}
+
+#[test]
+fn an_interrupted_producer_says_what_went_in() {
+    let node = Node::start_with(&[]);
+    let (interrupted, input) = producer(&node);
+    // The answers are there when the records can be read, or a moment later.
+    let pid = interrupted.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let stderr = ends(interrupted, input);
+    assert!(stderr.starts_with("seedlog: interrupted\n"), "{stderr}");
+}
+
+#[test]
+fn http_listens_on_a_name_too() {
+    let node = Node::start_with(&["--http-addr", "localhost:0"]);
+    assert_eq!(node.curl("POST", "/", r#"{"record":{"value":"aGk="}}"#).status, 200);
+}
+
 #[test]
 fn input_that_finds_the_stream_ended_is_not_dropped_in_silence() {
     for kill in [true, false] {
@@ -198,7 +272,7 @@ fn input_that_finds_the_stream_ended_is_not_dropped_in_silence() {
         let output = producer.wait_with_output().unwrap();
         let stderr = text(&output.stderr);
         assert!(matches!(output.status.code(), Some(1 | 3)), "kill {kill}: {:?} {stderr}", output.status);
-        assert!(stderr.contains("not sent: everything from line"), "{stderr}");
+        assert!(stderr.contains("not sent: what there is from line"), "{stderr}");
         let tally: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(tally["acked"], 2, "{stderr}");
     }

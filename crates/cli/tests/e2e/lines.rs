@@ -85,6 +85,18 @@ fn as_json_each_record_is_a_line_and_a_summary_is_one_object() {
 }
 
 #[test]
+fn a_file_that_was_sent_whole_has_nothing_that_was_not_sent() {
+    let node = Node::start_with(&[]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("a\nb\n{}\nd\n", "x".repeat(2 << 20))).unwrap();
+    let output = run(&["produce", file.path().to_str().unwrap(), "--addr", &node.rpc], b"");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    // The fourth line was sent, or was not, but there is no fifth.
+    assert!(stderr.contains("line 3 has 2097152 bytes") && !stderr.contains("from line 5"), "{stderr}");
+}
+
+#[test]
 fn a_refused_line_ends_the_input_there_and_the_summary_says_exactly_what_went_in() {
     let node = Node::start_with(&[]);
     let input = format!("a\nb\n{}\nc\nd\n", "x".repeat(2 << 20));

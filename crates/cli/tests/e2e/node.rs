@@ -73,7 +73,8 @@ impl Node {
         let scratch = tempfile::tempdir().unwrap();
         let stderr = scratch.path().join("stderr");
         let mut child = command
-            .args(["dev", "--rpc-port", "0", "--http-addr", "127.0.0.1:0", "--output", "json"])
+            .args(["dev", "--rpc-port", "0", "--output", "json"])
+            .args(if args.contains(&"--http-addr") { &[][..] } else { &["--http-addr", "127.0.0.1:0"] })
             .args(args)
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr).unwrap())

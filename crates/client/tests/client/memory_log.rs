@@ -21,6 +21,8 @@ pub const LEADERLESS: &str = "leaderless";
 /// In a stream: ends it, with an error and without.
 pub const FAIL_STREAM: &str = "fail stream";
 pub const END_STREAM: &str = "end stream";
+/// In a stream: is answered, and the stream ends after it.
+pub const LAST: &str = "last";
 
 #[derive(Clone, Default)]
 pub struct MemoryLog {
@@ -142,7 +144,10 @@ impl Log for MemoryLog {
         request: Request<Streaming<ProduceRequest>>,
     ) -> Result<Response<Self::ProduceStreamStream>, Status> {
         let requests = wire_stream(request.into_inner()).boxed();
-        let answers = stream::unfold((self.clone(), requests), |(log, mut requests)| async {
+        let answers = stream::unfold((self.clone(), requests, false), |(log, mut requests, ended)| async move {
+            if ended {
+                return None;
+            }
             let request = requests.next().await?.ok()?;
             let value = request.record.as_ref().map(|record| record.value.clone()).unwrap_or_default();
             let in_answer = request.errors_in_answers;
@@ -155,7 +160,7 @@ impl Log for MemoryLog {
                 }
                 Err(error) => Err(error.into()),
             };
-            Some((answer, (log, requests)))
+            Some((answer, (log, requests, value == LAST)))
         });
         Ok(Response::new(answers.boxed()))
     }

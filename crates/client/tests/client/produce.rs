@@ -96,6 +96,21 @@ async fn a_stream_that_breaks_leaves_every_request_in_flight_unknown() {
 }
 
 #[tokio::test]
+async fn a_stream_that_ends_while_nothing_is_owed_is_noticed_at_once_and_takes_no_more() {
+    let (_log, client) = MemoryLog::with_client().await;
+    let (mut sender, mut results) = client.produce_stream().await.unwrap();
+    sender.send(records(&[LAST])).await.unwrap();
+    assert_eq!(results.next().await, Some(at(0, 1)));
+    assert_eq!(results.take_ended_idle(), None);
+    let next = clock::timeout(Duration::from_secs(5), results.next()).await.expect("noticed");
+    assert_eq!(next, None);
+    assert!(results.take_ended_idle().is_some());
+    assert_eq!(sender.send(records(&["b"])).await, Err(Error::StreamEnded));
+    drop(sender);
+    assert_eq!(results.next().await, None);
+}
+
+#[tokio::test]
 async fn no_more_than_the_window_is_in_flight() {
     let (log, client) = MemoryLog::with_client().await;
     let (mut sender, mut results) = client.produce_stream().await.unwrap();

@@ -47,6 +47,17 @@ fn respond(status: StatusCode, answer: &impl Serialize) -> Response {
     response
 }
 
+/// To a gRPC client that has the wrong port, in its own language: a status without a body.
+pub fn not_grpc(rpc_addr: &str) -> Response {
+    let message = format!("this port is for HTTP/JSON, gRPC is at {rpc_addr}");
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from(tonic::Code::Unimplemented as i32));
+    headers.insert("grpc-message", HeaderValue::try_from(message).expect("an address is plain text"));
+    response
+}
+
 /// A request that is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -132,7 +143,7 @@ fn status_of(error: &ApiError) -> StatusCode {
         ApiError::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
         ApiError::ExpectedOffset { .. } => StatusCode::CONFLICT,
         ApiError::NoLeader | ApiError::ShuttingDown | ApiError::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
-        ApiError::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+        ApiError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -198,6 +209,13 @@ mod tests {
                 (
                     404,
                     r#"{"error":{"code":"NOT_FOUND","message":"there is no log \"7\"","name":"7","reason":"UNKNOWN_LOG"}}"#,
+                ),
+            ),
+            (
+                Failure::from(ApiError::DiskFull { free_bytes: 7, reserve_bytes: 64 }),
+                (
+                    507,
+                    r#"{"error":{"code":"RESOURCE_EXHAUSTED","message":"no room: 7 bytes are free on the disk, of which 64 are kept back","free_bytes":7,"reason":"DISK_FULL","reserve_bytes":64}}"#,
                 ),
             ),
             (

@@ -12,7 +12,7 @@ use answer::Failure;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -68,6 +68,10 @@ async fn handle(State(service): State<Service>, request: Request) -> Response {
 
 async fn route(service: Service, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if content_type.starts_with(b"application/grpc") {
+        return Ok(answer::not_grpc(service.rpc_addr()));
+    }
     if parts.uri.path() != "/" {
         return Err(Failure::NoSuchPath { path: parts.uri.path().to_owned() });
     }
