@@ -33,7 +33,7 @@ pub enum Failure {
     Address(#[from] BadAddress),
     #[error("cannot reach {addr}: {message}; is a node running there? (`seedlog dev` starts one)")]
     Unreachable { addr: String, message: String },
-    #[error("{addr} is no gRPC port: {message}; a node's HTTP port is another one (`seedlog dev` has gRPC on 8400)")]
+    #[error("{addr} does not answer as gRPC does: {message}; is it a node's gRPC port? (`seedlog dev` has it on 8400)")]
     NoGrpc { addr: String, message: String },
     #[error("{addr}: {error}")]
     Call { addr: String, error: Error },
@@ -62,6 +62,8 @@ impl Failure {
             Error::Status { code: Code::Internal | Code::Unknown, message } if message.contains("protocol error") => {
                 Failure::NoGrpc { addr: addr.to_owned(), message }
             }
+            // It hung up before the call was on its way.
+            Error::Status { code: Code::Cancelled, message } => Failure::NoGrpc { addr: addr.to_owned(), message },
             error => Failure::Call { addr: addr.to_owned(), error },
         }
     }

@@ -162,6 +162,6 @@ fn a_port_that_speaks_something_else_is_said_to() {
         }
     });
     let stderr = failed("status", &addr);
-    assert!(stderr.contains(&format!("{addr} is no gRPC port")), "{stderr}");
+    assert!(stderr.contains(&format!("{addr} does not answer as gRPC does")), "{stderr}");
     serves(&node);
 }

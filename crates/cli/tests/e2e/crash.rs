@@ -12,6 +12,7 @@ fn after_kill_9_what_was_acked_is_there_in_order_and_nothing_else_but_a_prefix()
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let mut before = Vec::new();
+    let mut acked_before_a_kill = 0;
     for round in 0..3 {
         let node = Node::start(&data);
         assert_eq!(must(&["consume", "--addr", &node.rpc], b""), before, "nothing changes by a restart");
@@ -43,7 +44,7 @@ fn after_kill_9_what_was_acked_is_there_in_order_and_nothing_else_but_a_prefix()
         feeding.join().unwrap();
         let tally: serde_json::Value = serde_json::from_slice(&summary).unwrap();
         let count = |name: &str| tally[name].as_u64().unwrap();
-        assert!(count("acked") > 0, "{tally}");
+        acked_before_a_kill += count("acked");
         let stderr = text(&stderr);
         assert!(stderr.contains(&format!("in the log:         {}\n", count("acked"))), "{stderr}");
         assert_eq!(code, Some(if count("unknown") > 0 { 3 } else { 1 }), "{tally}: {stderr}");
@@ -61,6 +62,8 @@ fn after_kill_9_what_was_acked_is_there_in_order_and_nothing_else_but_a_prefix()
         before = after;
         node.kill();
     }
+    // What can be read may be so a moment before its answer is sent; in one round of three it is not.
+    assert!(acked_before_a_kill > 0);
 }
 
 fn line(round: u64, number: u64) -> String {
