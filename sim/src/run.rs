@@ -83,7 +83,7 @@ pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
 }
 
 async fn live(plan: &Plan, world: World) -> u64 {
-    let clients = workload::Clients::build(plan, &world);
+    let clients = workload::Clients::build(plan);
     let mut supervisor = Supervisor::new(plan, &world, clients.ids());
     let mut working = clients.start(plan, &world);
     let trims = tokio::spawn(workload::trims(plan.clone(), world.clone(), supervisor.machine.id));

@@ -53,7 +53,7 @@ const IN_FLIGHT_MAX: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 impl Clients {
-    pub fn build(plan: &Plan, _world: &World) -> Clients {
+    pub fn build(plan: &Plan) -> Clients {
         let node = |name: String, last: u32| {
             let ip = format!("10.0.{}.{}", 1 + last / 200, 1 + last % 200).parse().expect("an address");
             Handle::current().create_node().name(name).ip(ip).build()

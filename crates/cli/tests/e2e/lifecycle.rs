@@ -251,17 +251,7 @@ fn http_listens_on_a_name_too() {
 fn input_that_finds_the_stream_ended_is_not_dropped_in_silence() {
     for kill in [true, false] {
         let mut node = Node::start_with(&[]);
-        let mut producer = seedlog(&["produce", "--output", "json", "--addr", &node.rpc])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = producer.stdin.take().unwrap();
-        input.write_all(b"a\nb\n").unwrap();
-        input.flush().unwrap();
-        // Acked once it is in the log.
-        while text(&run(&["consume", "--addr", &node.rpc], b"").stdout) != "a\nb\n" {}
+        let (producer, mut input) = producer(&node);
         if kill {
             node.kill();
         } else {
