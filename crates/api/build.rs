@@ -6,7 +6,7 @@ use std::path::PathBuf;
 // A build script runs on the machine that builds, past every seam.
 #[allow(clippy::disallowed_methods)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: &[&str] = &["../../proto/log/v1/log.proto"];
+    const PROTOS: &[&str] = &["../../proto/log/v1/log.proto", "../../proto/log/v1/admin.proto"];
     const INCLUDES: &[&str] = &["../../proto"];
 
     let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");

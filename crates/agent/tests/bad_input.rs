@@ -73,9 +73,14 @@ async fn what_has_no_meaning_is_refused_by_name() {
         (ProduceRequest { record: record(), log: "orders".into(), ..Default::default() }, Code::NotFound, "orders"),
         (ProduceRequest { record: record(), group: 1, ..Default::default() }, Code::Unimplemented, "group"),
         (
-            ProduceRequest { record: record(), expected_offset: Some(0), ..Default::default() },
-            Code::Unimplemented,
-            "expected_offset",
+            ProduceRequest { record: record(), sequence: 1, ..Default::default() },
+            Code::InvalidArgument,
+            "sequence is set without producer_id",
+        ),
+        (
+            ProduceRequest { record: record(), producer_id: "p".repeat(129), ..Default::default() },
+            Code::InvalidArgument,
+            "129 bytes, the limit is 128",
         ),
     ];
     for (request, code, wanted) in produces {

@@ -81,7 +81,7 @@ async fn a_record_comes_back_whole_with_its_place() {
     };
     let request = ProduceRequest { record: Some(sent.clone()), ..ProduceRequest::default() };
     let produced = client.produce(request).await.unwrap().into_inner();
-    assert_eq!(produced, ProduceResponse { offset: 0, count: 1, error: None });
+    assert_eq!(produced, ProduceResponse { offset: 0, count: 1, ..ProduceResponse::default() });
 
     let read = client.consume(at(0)).await.unwrap().into_inner().record.unwrap();
     assert!(read.append_time_ms > 99 && (1..99).contains(&read.term), "{read:?}");
@@ -240,9 +240,9 @@ async fn a_tail_gives_what_is_there_and_then_what_comes() {
 async fn a_tail_that_cannot_start_says_so_at_once() {
     let agent = start(&Arc::new(SimDisk::new(1))).await;
     let mut client = client!(agent);
-    let in_time = ConsumeRequest { start: Start::Time.into(), ..ConsumeRequest::default() };
+    let nowhere = ConsumeRequest { start: 99, ..ConsumeRequest::default() };
     let named = ConsumeRequest { log: "orders".into(), ..ConsumeRequest::default() };
-    for (request, code) in [(in_time, Code::Unimplemented), (named, Code::NotFound)] {
+    for (request, code) in [(nowhere, Code::InvalidArgument), (named, Code::NotFound)] {
         let answers = client.consume_stream(request).await;
         let status = match answers {
             Err(status) => status,

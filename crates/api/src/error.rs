@@ -33,6 +33,12 @@ pub enum ApiError {
     Unsupported { field: String },
     #[error("expected offset {expected}, the next offset is {next}")]
     ExpectedOffset { expected: u64, next: u64 },
+    #[error("{}", fenced(*given, *current))]
+    Fenced { given: Option<u64>, current: u64 },
+    #[error("sequence {sequence} is older than what is remembered of this producer: sequence {expected} is next")]
+    SequenceTooOld { sequence: u64, expected: u64 },
+    #[error("sequence {sequence} leaves a gap: sequence {expected} is next")]
+    SequenceGap { sequence: u64, expected: u64 },
     /// Nothing was written.
     #[error("no leader at the moment, try again")]
     NoLeader,
@@ -48,6 +54,13 @@ pub enum ApiError {
     DiskFull { free_bytes: u64, reserve_bytes: u64 },
     #[error("internal error: {what}")]
     Internal { what: String },
+}
+
+fn fenced(given: Option<u64>, current: u64) -> String {
+    match given {
+        Some(given) => format!("fencing token {given} is older than the log's, {current}"),
+        None => format!("this log takes no records without a fencing token, its own is {current}"),
+    }
 }
 
 fn valid_offsets(first: u64, next: u64) -> String {
@@ -71,6 +84,7 @@ impl ApiError {
             UnknownLog { .. } => Code::NotFound,
             Unsupported { .. } => Code::Unimplemented,
             ExpectedOffset { .. } => Code::Aborted,
+            Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => Code::FailedPrecondition,
             NoLeader | ShuttingDown | OutcomeUnknown => Code::Unavailable,
             DiskFull { .. } => Code::ResourceExhausted,
             Internal { .. } => Code::Internal,
@@ -99,6 +113,16 @@ impl ApiError {
             Unsupported { field } => ("UNSUPPORTED", vec![("field", field.clone())]),
             ExpectedOffset { expected, next } => {
                 ("EXPECTED_OFFSET", vec![("expected", expected.to_string()), ("next", next.to_string())])
+            }
+            Fenced { given, current } => {
+                let given = given.map(|given| ("given", given.to_string()));
+                ("FENCED", given.into_iter().chain([("current", current.to_string())]).collect())
+            }
+            SequenceTooOld { sequence, expected } => {
+                ("SEQUENCE_TOO_OLD", vec![("sequence", sequence.to_string()), ("expected", expected.to_string())])
+            }
+            SequenceGap { sequence, expected } => {
+                ("SEQUENCE_GAP", vec![("sequence", sequence.to_string()), ("expected", expected.to_string())])
             }
             NoLeader => ("NO_LEADER", vec![]),
             ShuttingDown => ("SHUTTING_DOWN", vec![]),
@@ -133,6 +157,9 @@ impl ApiError {
             "UNKNOWN_LOG" => UnknownLog { name: text("name")? },
             "UNSUPPORTED" => Unsupported { field: text("field")? },
             "EXPECTED_OFFSET" => ExpectedOffset { expected: number("expected")?, next: number("next")? },
+            "FENCED" => Fenced { given: number("given"), current: number("current")? },
+            "SEQUENCE_TOO_OLD" => SequenceTooOld { sequence: number("sequence")?, expected: number("expected")? },
+            "SEQUENCE_GAP" => SequenceGap { sequence: number("sequence")?, expected: number("expected")? },
             "NO_LEADER" => NoLeader,
             "SHUTTING_DOWN" => ShuttingDown,
             "OUTCOME_UNKNOWN" => OutcomeUnknown,
@@ -211,6 +238,10 @@ mod tests {
             UnknownLog { name: "other".into() },
             Unsupported { field: "producer_id".into() },
             ExpectedOffset { expected: 4, next: 7 },
+            Fenced { given: Some(3), current: 5 },
+            Fenced { given: None, current: 5 },
+            SequenceTooOld { sequence: 1, expected: 9 },
+            SequenceGap { sequence: 12, expected: 9 },
             NoLeader,
             ShuttingDown,
             OutcomeUnknown,
@@ -221,12 +252,8 @@ mod tests {
             match error {
                 OffsetOutOfRange { .. } | RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest => {}
                 RecordAndRecords | Malformed { .. } | UnknownLog { .. } | Unsupported { .. } => {}
-                ExpectedOffset { .. }
-                | NoLeader
-                | ShuttingDown
-                | OutcomeUnknown
-                | DiskFull { .. }
-                | Internal { .. } => {}
+                ExpectedOffset { .. } | Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => {}
+                NoLeader | ShuttingDown | OutcomeUnknown | DiskFull { .. } | Internal { .. } => {}
             }
         }
         all

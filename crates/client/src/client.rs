@@ -1,7 +1,9 @@
+use crate::conditions::Conditions;
 use crate::error::Error;
 use crate::produce_stream::{self, ProduceResults, ProduceSender};
 use crate::tail::Tail;
 use prost::Message;
+use seedlog_api::v1::admin_client::AdminClient;
 use seedlog_api::v1::log_client::LogClient;
 use seedlog_api::v1::{self, ConsumeRequest, GetServersRequest, ProduceRequest, ProduceResponse, Record, Server};
 use seedlog_runtime::clock;
@@ -10,6 +12,8 @@ use std::future::Future;
 use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+
+pub(crate) type Admin = AdminClient<Channel>;
 
 /// How a client behaves.
 #[derive(Debug, Clone)]
@@ -35,6 +39,7 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct Client {
     log: LogClient<Channel>,
+    pub(crate) admin: Admin,
     options: Options,
 }
 
@@ -43,6 +48,8 @@ pub struct Client {
 pub struct Produced {
     pub first_offset: u64,
     pub count: u32,
+    /// They were there before the call: it had been sent before, with the same producer and sequence.
+    pub repeated: bool,
 }
 
 /// Where to start reading.
@@ -99,10 +106,12 @@ impl Client {
 
     /// As [`Client::connect`].
     pub fn connect_with(address: &str, options: Options) -> Result<Client, BadAddress> {
-        let log = LogClient::new(channel(address)?)
+        let channel = channel(address)?;
+        let admin = AdminClient::new(channel.clone());
+        let log = LogClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Client { log, options })
+        Ok(Client { log, admin, options })
     }
 
     /// Appends `records` as one atomic batch and returns when they are durable on a majority.
@@ -110,7 +119,21 @@ impl Client {
     /// # Errors
     /// [`Error::outcome`] says whether the records may have been written all the same.
     pub async fn produce(&self, records: Vec<Record>) -> Result<Produced, Error> {
-        let request = deliverable(produce_request(records))?;
+        self.produce_if(records, &Conditions::default()).await
+    }
+
+    /// As [`Client::produce`], if the conditions hold where the records would go.
+    ///
+    /// # Errors
+    /// As [`Client::produce`], and with the condition that does not hold: [`ApiError::ExpectedOffset`],
+    /// [`ApiError::Fenced`], [`ApiError::SequenceTooOld`], [`ApiError::SequenceGap`].
+    ///
+    /// [`ApiError::ExpectedOffset`]: crate::ApiError::ExpectedOffset
+    /// [`ApiError::Fenced`]: crate::ApiError::Fenced
+    /// [`ApiError::SequenceTooOld`]: crate::ApiError::SequenceTooOld
+    /// [`ApiError::SequenceGap`]: crate::ApiError::SequenceGap
+    pub async fn produce_if(&self, records: Vec<Record>, conditions: &Conditions) -> Result<Produced, Error> {
+        let request = deliverable(produce_request(records, conditions))?;
         let mut log = self.log.clone();
         let deadline = self.options.answer_max;
         let answer = within(deadline, log.produce(timed(request, deadline))).await?;
@@ -168,6 +191,22 @@ impl Client {
     }
 }
 
+impl Client {
+    /// One administrator's call, within the client's deadline.
+    pub(crate) async fn administer<Q: Message + Default, A: Message + Default, F>(
+        &self,
+        request: Q,
+        call: impl FnOnce(Admin, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let deadline = self.options.answer_max;
+        let answer = within(deadline, call(self.admin.clone(), timed(wire(request)?, deadline))).await?;
+        Ok(wire(answer)?)
+    }
+}
+
 /// The server is told the deadline, too: it need not finish what nobody waits for.
 fn timed<Q>(request: Q, deadline: Duration) -> Request<Q> {
     let mut request = Request::new(request);
@@ -180,10 +219,11 @@ async fn within<A>(deadline: Duration, call: impl Future<Output = Result<Respons
     Ok(answer?.into_inner())
 }
 
-pub(crate) fn produce_request(mut records: Vec<Record>) -> ProduceRequest {
+pub(crate) fn produce_request(mut records: Vec<Record>, conditions: &Conditions) -> ProduceRequest {
+    let request = conditions.request();
     match records.len() {
-        1 => ProduceRequest { record: records.pop(), ..Default::default() },
-        _ => ProduceRequest { records, ..Default::default() },
+        1 => ProduceRequest { record: records.pop(), ..request },
+        _ => ProduceRequest { records, ..request },
     }
 }
 
@@ -200,7 +240,7 @@ pub(crate) fn produced(answer: ProduceResponse) -> Result<Produced, Error> {
     match answer.error {
         Some(error) => Err(error.into()),
         // A server as old as the book's does not count.
-        None => Ok(Produced { first_offset: answer.offset, count: answer.count.max(1) }),
+        None => Ok(Produced { first_offset: answer.offset, count: answer.count.max(1), repeated: answer.repeated }),
     }
 }
 
@@ -220,5 +260,6 @@ mod tests {
         movable(|client| client.consume_stream(Start::Latest));
         movable(|client| client.produce_stream());
         movable(|client| client.servers());
+        movable(|client| client.trim(0));
     }
 }

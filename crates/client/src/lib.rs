@@ -4,15 +4,18 @@
 //! which failures leave that open. Nothing is retried here behind the caller's back. Every call has a
 //! deadline.
 
+mod admin;
 mod client;
+mod conditions;
 mod error;
 mod produce_stream;
 mod tail;
 
 pub use client::{Client, Fetch, Options, Produced, Start};
+pub use conditions::{Conditions, IN_FLIGHT_MAX, ProducerSequence};
 pub use error::{Error, Outcome};
 pub use produce_stream::{ProduceResults, ProduceSender};
 pub use seedlog_api::ApiError;
-pub use seedlog_api::v1::{Header, Record, Role, Server};
+pub use seedlog_api::v1::{DescribeResponse, Fencing, Header, Record, Retention, Role, Server};
 pub use seedlog_runtime::rpc::BadAddress;
 pub use tail::Tail;

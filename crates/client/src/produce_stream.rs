@@ -1,4 +1,5 @@
 use crate::client::{Options, Produced, deliverable, produce_request, produced};
+use crate::conditions::Conditions;
 use crate::error::Error;
 use seedlog_api::v1::{ProduceRequest, ProduceResponse, Record};
 use seedlog_runtime::clock;
@@ -73,7 +74,16 @@ impl ProduceSender {
     /// # Errors
     /// Only if it was not sent; then no result will come for it.
     pub async fn send(&mut self, records: Vec<Record>) -> Result<(), Error> {
-        let request = ProduceRequest { errors_in_answers: self.past_errors, ..produce_request(records) };
+        self.send_if(records, &Conditions::default()).await
+    }
+
+    /// As [`ProduceSender::send`]; the records are appended if the conditions hold where they would go.
+    ///
+    /// # Errors
+    /// As [`ProduceSender::send`].
+    pub async fn send_if(&mut self, records: Vec<Record>, conditions: &Conditions) -> Result<(), Error> {
+        let request = produce_request(records, conditions);
+        let request = ProduceRequest { errors_in_answers: self.past_errors, ..request };
         let request = deliverable(request)?;
         let permit = self.window.clone().acquire_owned().await.map_err(|_| Error::StreamEnded)?;
         let slot = self.requests.reserve().await.map_err(|_| Error::StreamEnded)?;

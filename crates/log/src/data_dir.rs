@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"SLIDENT1";
-const FORMAT: u32 = 1;
+/// 2: producers, fence and retention in the fold. A directory of format 1 is read and becomes one of 2.
+const FORMAT: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -49,7 +50,13 @@ impl DataDir {
             lock => lock.map_err(io("lock the data directory"))?,
         };
         let (identity, has_log) = match read(&**disk, root)? {
-            Some(found) => found,
+            Some(Found { identity, has_log, format }) => {
+                if format < FORMAT {
+                    // Before anything is written that an older program would take for damage.
+                    write(&**disk, root, identity, has_log)?;
+                }
+                (identity, has_log)
+            }
             None => (found(disk, root, fresh())?, false),
         };
         Ok(DataDir { disk: disk.clone(), root: root.to_owned(), identity, has_log, _lock: lock })
@@ -77,7 +84,7 @@ impl DataDir {
     /// # Errors
     /// [`OpenError::NewerFormat`], or a damaged or unreadable file.
     pub fn read_identity(disk: &dyn Disk, root: &Path) -> Result<Option<Identity>, OpenError> {
-        Ok(read(disk, root)?.map(|(identity, _)| identity))
+        Ok(read(disk, root)?.map(|found| found.identity))
     }
 
     pub fn identity(&self) -> Identity {
@@ -104,7 +111,7 @@ pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError
     let io = |error| OpenError::Io { what: "look for", path: dir.clone(), error };
     let mut report = if disk.exists(&dir).map_err(io)? { verify(disk, &dir)? } else { Report::default() };
     match read(disk, root) {
-        Ok(Some((_, has_log))) if has_log && report.is_sound() && report.segments.is_empty() => {
+        Ok(Some(Found { has_log: true, .. })) if report.is_sound() && report.segments.is_empty() => {
             report.damaged_files.push((dir, "it held a log, and its files are gone"));
         }
         Ok(Some(_)) => {}
@@ -115,14 +122,20 @@ pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError
     Ok(report)
 }
 
-fn read(disk: &dyn Disk, root: &Path) -> Result<Option<(Identity, bool)>, OpenError> {
+struct Found {
+    identity: Identity,
+    has_log: bool,
+    format: u32,
+}
+
+fn read(disk: &dyn Disk, root: &Path) -> Result<Option<Found>, OpenError> {
     let path = root.join("identity");
     let Some(body) = small_file::read(disk, &path, MAGIC)? else { return Ok(None) };
     let damaged = || OpenError::DamagedFile { path: path.clone(), what: "it does not decode" };
     let (format, rest) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
-    let found = u32::from_le_bytes(*format);
-    if found > FORMAT {
-        return Err(OpenError::NewerFormat { path: root.to_owned(), found, known: FORMAT });
+    let format = u32::from_le_bytes(*format);
+    if format > FORMAT {
+        return Err(OpenError::NewerFormat { path: root.to_owned(), found: format, known: FORMAT });
     }
     let (cluster, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
     let (node, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
@@ -132,7 +145,7 @@ fn read(disk: &dyn Disk, root: &Path) -> Result<Option<(Identity, bool)>, OpenEr
         _ => return Err(damaged()),
     };
     let identity = Identity { cluster_id: u128::from_le_bytes(*cluster), node_id: u64::from_le_bytes(*node) };
-    Ok(Some((identity, has_log)))
+    Ok(Some(Found { identity, has_log, format }))
 }
 
 fn found(disk: &Arc<dyn Disk>, root: &Path, identity: Identity) -> Result<Identity, OpenError> {

@@ -7,13 +7,16 @@
 //! `.index` (a hint, rebuilt from the store whenever it disagrees) and `.state` (the fold's value
 //! before the segment's first entry). [`layout`] draws the bytes.
 
+mod batch;
 mod checkpoint;
+mod command;
 mod config;
 mod data_dir;
 mod entry;
 mod error;
 mod index;
 pub mod layout;
+mod producers;
 mod purge;
 mod reader;
 mod recover;
@@ -25,13 +28,16 @@ mod truncate;
 mod verify;
 mod writer;
 
+pub use batch::{Conditions, PRODUCER_ID_BYTES_MAX, ProducerSequence, RecordBatch};
 pub use checkpoint::Checkpoint;
+pub use command::{Command, Fence, Retention};
 pub use config::Config;
 pub use data_dir::{DataDir, Identity, verify_data_dir};
-pub use entry::{BadPayload, Command, Entry, EntryId, Kind, RecordBatch};
+pub use entry::{BadPayload, Entry, EntryId, Kind};
 pub use error::{Damage, OpenError, ReadError, WriteError};
+pub use producers::{BATCHES_MAX, PRODUCERS_MAX, Producers};
 pub use reader::{Reader, Record};
 pub use recover::{Opened, Recovered, Torn, open};
-pub use state::{Outcome, State};
+pub use state::{Outcome, Refusal, State};
 pub use verify::{Report, SegmentReport, verify};
 pub use writer::Writer;

@@ -1,7 +1,9 @@
 //! Reading: by index for Raft, by offset for consumers.
 
+use crate::batch::RecordBatch;
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Entry, Kind, RecordBatch};
+use crate::command::Retention;
+use crate::entry::{Entry, Kind};
 use crate::error::{Damage, ReadError};
 use crate::layout::{FRAME_HEADER_BYTES, Frame, FrameFault, FrameHeader};
 use crate::segment::Segment;
@@ -122,6 +124,74 @@ impl Reader {
         }
         debug_assert!(out.first().is_none_or(|record| record.offset == from_offset));
         Ok(out)
+    }
+
+    /// Offset of the first record appended at or after `time_ms` (milliseconds since 1970), at most
+    /// `end_offset`. Append times never decrease along the log, so it is searched for by halves: among
+    /// the segments, then among the rows of one.
+    ///
+    /// # Errors
+    /// Damage and I/O errors name the place.
+    pub fn offset_at(&self, time_ms: u64, end_offset: u64) -> Result<u64, ReadError> {
+        let earlier = |segment: &Segment| segment.before.state.time_ms < time_ms;
+        let Some(segment) = self.shared.find(earlier) else {
+            // Everything that is kept is that young.
+            return Ok(self.first_offset_kept().min(end_offset));
+        };
+        let (mut low, mut high) = (segment.first_index, segment.next_index());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.header(middle)?.time_ms < time_ms { low = middle + 1 } else { high = middle }
+        }
+        if low == self.next_index() {
+            return Ok(end_offset);
+        }
+        // The first entry of the segment behind, perhaps.
+        Ok(self.header(low)?.first_offset.min(end_offset))
+    }
+
+    fn header(&self, index: u64) -> Result<FrameHeader, ReadError> {
+        let mut found = None;
+        self.frames(index, index + 1, 0, |frame| {
+            found = Some(frame.header);
+            false
+        })?;
+        found.ok_or(ReadError::Purged { index, first_index: self.first_index() })
+    }
+
+    /// The trim point that `retention` allows at `now_ms`, as far as whole segments go: never the one
+    /// that is written to. `None` if it allows none.
+    ///
+    /// # Errors
+    /// If a file's length cannot be had.
+    pub fn retention_point(&self, retention: Retention, now_ms: u64) -> Result<Option<u64>, ReadError> {
+        let segments = self.shared.list();
+        let mut bytes_kept = if retention.bytes_max == 0 { 0 } else { self.bytes()? };
+        let mut freed = None;
+        for pair in segments.windows(2) {
+            let (oldest, next) = (&pair[0], &pair[1].before.state);
+            let too_many = retention.bytes_max > 0 && bytes_kept > retention.bytes_max;
+            // The next one's start says when this one's last record came.
+            let too_old = retention.age_ms_max > 0 && next.time_ms.saturating_add(retention.age_ms_max) < now_ms;
+            if !too_many && !too_old {
+                break;
+            }
+            bytes_kept = bytes_kept.saturating_sub(if too_many { oldest.bytes()? } else { 0 });
+            freed = Some(next.next_offset);
+        }
+        Ok(freed)
+    }
+
+    /// Bytes of all stores, with what is written ahead.
+    ///
+    /// # Errors
+    /// If a file's length cannot be had.
+    pub fn bytes(&self) -> Result<u64, ReadError> {
+        self.shared.list().iter().map(|segment| segment.bytes()).sum()
+    }
+
+    pub fn segments(&self) -> usize {
+        self.shared.list().len()
     }
 
     /// The newest checkpoint from which every record at or after `first_offset` can still be read and

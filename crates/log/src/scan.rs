@@ -110,18 +110,16 @@ impl Scan {
         if header.batch != batch || header.id.index != next_index || header.id.term < term_before {
             return Err("a frame is out of place");
         }
-        let mut after = self.after.clone();
-        let outcome = after.apply(&frame.into_entry()).map_err(|_| "an entry does not decode")?;
+        let entry = frame.into_entry();
+        let step = self.after.state.decide(&entry).map_err(|_| "an entry does not decode")?;
         // The stamps were made by the same fold when the entry was appended.
-        if header.first_offset != next_offset
-            || header.count != outcome.count()
-            || header.time_ms != after.state.time_ms
+        if header.first_offset != next_offset || header.count != step.outcome.count() || header.time_ms != step.time_ms
         {
             return Err("a frame's stamps are not what the fold gives");
         }
+        self.after.take(&entry, step);
         self.rows.push(Row { position: self.end, first_offset: next_offset });
         self.end += header.frame_length() as u64;
-        self.after = after;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::error::OpenError;
+use crate::error::{OpenError, ReadError};
 use crate::index::{Index, Row};
 use crate::layout::{STORE_HEADER_BYTES, StoreHeader};
 use crate::scan::{self, Scan};
@@ -100,6 +100,12 @@ impl Segment {
                 self.index.put(at as u32, *row);
             }
         }
+    }
+
+    /// Length of the store.
+    pub fn bytes(&self) -> Result<u64, ReadError> {
+        let at = |error| ReadError::Io { path: self.store_path.clone(), position: 0, error: Arc::new(error) };
+        self.file.len().map_err(at)
     }
 
     pub fn scan(&self) -> Result<Scan, scan::Unreadable> {

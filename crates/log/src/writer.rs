@@ -176,7 +176,7 @@ impl Writer {
     }
 
     fn write_batch(&mut self, entries: &[Entry]) -> Result<(), WriteError> {
-        let (bytes, rows, fold) = self.encode(entries)?;
+        let (bytes, rows) = self.encode(entries)?;
         let store = &self.active;
         let end = self.end + bytes.len() as u64;
         if self.config.prewrite_bytes > 0 && end > self.allocated && bytes.len() <= PREWRITE_BATCH_BYTES_MAX {
@@ -196,17 +196,18 @@ impl Writer {
         store.publish(written + rows.len() as u32);
         self.end = end;
         self.allocated = self.allocated.max(end);
-        self.fold = fold;
         self.next_batch += 1;
         self.dirty = true;
         self.unsealed |= !entries.is_empty();
         Ok(())
     }
 
-    /// The bytes of a batch at `end`, its index rows, and the fold after it.
-    fn encode(&self, entries: &[Entry]) -> Result<(Vec<u8>, Vec<Row>, Checkpoint), WriteError> {
+    /// The bytes of a batch at `end`, and its index rows; the fold has run ahead to its end.
+    fn encode(&mut self, entries: &[Entry]) -> Result<(Vec<u8>, Vec<Row>), WriteError> {
         let salt = self.active.salt;
-        let mut fold = self.fold.clone();
+        let first_index = self.fold.next_index();
+        // In place: an error ends the writer anyway.
+        let fold = &mut self.fold;
         let mut rows = Vec::with_capacity(entries.len());
         let mut bytes = vec![0; BATCH_HEADER_BYTES];
         for entry in entries {
@@ -240,11 +241,11 @@ impl Writer {
             length: (bytes.len() - BATCH_HEADER_BYTES) as u32,
             number: self.next_batch,
             committed: self.committed.min(self.synced),
-            first_index: self.fold.next_index(),
+            first_index,
             count: entries.len() as u32,
         };
         bytes[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode(salt, self.end));
-        Ok((bytes, rows, fold))
+        Ok((bytes, rows))
     }
 }
 

@@ -261,8 +261,8 @@ impl World {
             bytes.resize(bytes.len() + size as usize, b'a' + (index % 26) as u8);
             Bytes::from(bytes)
         };
-        let records = sizes.iter().enumerate().map(|(nth, size)| fill(nth, *size)).collect();
-        let payload = if sizes.is_empty() { Bytes::new() } else { RecordBatch { records }.encode() };
+        let records: Vec<_> = sizes.iter().enumerate().map(|(nth, size)| fill(nth, *size)).collect();
+        let payload = if sizes.is_empty() { Bytes::new() } else { RecordBatch::from(records).encode() };
         // The leader's clock may be wrong: it goes back every few entries.
         Entry { time_ms: 1_000 + index * 7 - index % 5 * 20, ..entry(self.model.term, index, kind, payload) }
     }

@@ -240,7 +240,7 @@ fn a_salted_store_is_not_fooled_by_records_that_look_like_batches() {
     for seed in 0..100 {
         let (disk, mut opened) = log_of(&["a"]);
         let record = bytes::Bytes::from([vec![b'x'; 600], copy.clone()].concat());
-        let batch = seedlog_log::RecordBatch { records: vec![record] }.encode();
+        let batch = seedlog_log::RecordBatch::from(vec![record]).encode();
         opened.writer.write(&[common::entry(1, 1, seedlog_log::Kind::Records, batch)]).unwrap();
         disk.power_loss(seed);
         reopen(&disk, &tiny()).unwrap();
@@ -251,7 +251,7 @@ fn a_salted_store_is_not_fooled_by_records_that_look_like_batches() {
 fn an_installed_checkpoint_replaces_the_log_and_survives_a_crash_anywhere_in_it() {
     let checkpoint = seedlog_log::Checkpoint {
         last: Some(EntryId { term: 5, index: 90 }),
-        state: seedlog_log::State { next_offset: 80, first_offset: 70, time_ms: 1 },
+        state: seedlog_log::State { next_offset: 80, first_offset: 70, time_ms: 1, ..Default::default() },
         ..Default::default()
     };
     for ops in 0..60 {

@@ -1,6 +1,6 @@
 //! How far the log is applied on this node: what is readable here, and whom an advance wakes.
 
-use seedlog_log::{Checkpoint, EntryId};
+use seedlog_log::{Checkpoint, EntryId, Fence, Retention};
 use seedlog_runtime::watch;
 use std::sync::Arc;
 
@@ -11,12 +11,26 @@ pub struct Applied {
     pub first_offset: u64,
     /// .. up to, not including, here.
     pub next_offset: u64,
+    /// Append time of the last entry, milliseconds since 1970.
+    pub time_ms: u64,
+    pub fence: Fence,
+    pub retention: Retention,
+    /// How many producers are remembered.
+    pub producers: usize,
 }
 
 impl From<&Checkpoint> for Applied {
     fn from(checkpoint: &Checkpoint) -> Applied {
         let state = &checkpoint.state;
-        Applied { last: checkpoint.last, first_offset: state.first_offset, next_offset: state.next_offset }
+        Applied {
+            last: checkpoint.last,
+            first_offset: state.first_offset,
+            next_offset: state.next_offset,
+            time_ms: state.time_ms,
+            fence: state.fence,
+            retention: state.retention,
+            producers: state.producers.len(),
+        }
     }
 }
 

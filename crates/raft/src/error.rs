@@ -1,5 +1,5 @@
 use crate::stop::StopReason;
-use seedlog_log::OpenError;
+use seedlog_log::{OpenError, Refusal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -27,6 +27,9 @@ pub enum ProduceError {
     TooLarge { bytes: usize, max: usize },
     #[error("no room: {free_bytes} bytes are free on the disk, of which {reserve_bytes} are kept back")]
     DiskFull { free_bytes: u64, reserve_bytes: u64 },
+    /// The log's own decision: a condition of the call did not hold.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("this node does not lead")]
     NotLeader { leader: Option<LeaderHint> },
     /// The records may or may not be in the log, or may still come.
@@ -51,10 +54,13 @@ pub enum ReadError {
     Stopped(StopReason),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum TrimError {
     #[error(transparent)]
     Produce(#[from] ProduceError),
+    /// Retention could not see what there is.
+    #[error(transparent)]
+    Log(#[from] seedlog_log::ReadError),
     /// The trim is committed; its space is freed at the next start.
     #[error("{0}")]
     Stopped(StopReason),

@@ -11,6 +11,7 @@
 //!
 //! Absent here: a second copy of any record, a snapshot with records in it, a poll.
 
+mod admin;
 mod applied;
 mod error;
 mod machine;
@@ -18,6 +19,7 @@ mod network;
 mod node;
 mod produce;
 mod read;
+mod retention;
 mod rt;
 mod settings;
 mod space;
@@ -30,6 +32,7 @@ mod types;
 mod vote;
 mod writer;
 
+pub use admin::Description;
 pub use error::{LeaderHint, NotReady, ProduceError, ReadError, StartError, TrimError};
 pub use node::Node;
 pub use produce::{Pending, Produced};

@@ -84,7 +84,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 .apply(&entry)
                 .map_err(|error| io::Error::other(format!("apply entry {}: {error}", entry.id)))?;
             if let Some(responder) = responder {
-                answers.push((responder, Response { outcome, append_time_ms: self.fold.state.time_ms }));
+                answers.push((responder, Response { outcome }));
             }
             applied += 1;
             if applied % STRETCH == 0 {

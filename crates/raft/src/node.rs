@@ -121,7 +121,10 @@ impl Node {
             }
         }));
         let in_flight = Arc::new(Semaphore::new(config.in_flight_bytes_max));
-        Ok(Node { inner: Arc::new(Inner { config, raft, store, queue, progress, space, in_flight, freed, stop }) })
+        let node =
+            Node { inner: Arc::new(Inner { config, raft, store, queue, progress, space, in_flight, freed, stop }) };
+        drop(spawn(crate::retention::follow(node.clone())));
+        Ok(node)
     }
 
     /// Returns when this node knows a leader and has applied an entry of the current term: then it has

@@ -21,8 +21,8 @@ pub struct Produced {
     pub first_offset: u64,
     pub count: u32,
     pub term: u64,
-    /// Milliseconds since 1970.
-    pub append_time_ms: u64,
+    /// They were there before the call: an earlier one had the same producer and sequence.
+    pub repeated: bool,
 }
 
 /// A proposal under way. Dropping it takes nothing back.
@@ -34,12 +34,13 @@ pub struct Pending {
 }
 
 impl Node {
-    /// Appends `records` as one atomic batch; returns when it is synced, committed and applied.
+    /// Appends the batch, atomically, if its conditions hold; returns when it is synced, committed and
+    /// applied.
     ///
     /// # Errors
     /// All but [`ProduceError::Unknown`] say that nothing was appended.
-    pub async fn produce(&self, records: Vec<Bytes>) -> Result<Produced, ProduceError> {
-        self.propose(records).await?.outcome().await
+    pub async fn produce(&self, batch: impl Into<RecordBatch>) -> Result<Produced, ProduceError> {
+        self.propose(batch).await?.outcome().await
     }
 
     /// The first half of [`Node::produce`]: hands the records over and returns. Of two calls by the
@@ -47,22 +48,26 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::produce`].
-    pub async fn propose(&self, records: Vec<Bytes>) -> Result<Pending, ProduceError> {
-        if records.is_empty() {
+    pub async fn propose(&self, batch: impl Into<RecordBatch>) -> Result<Pending, ProduceError> {
+        let batch = batch.into();
+        if batch.records.is_empty() {
             return Err(ProduceError::Empty);
         }
         let max = self.config().produce_bytes_max;
         // Before the records are copied together, since it is meant to bound that too.
-        let bytes = records.iter().fold(8, |sum: usize, record| sum.saturating_add(4 + record.len()));
+        let bytes = batch.records.iter().fold(8, |sum: usize, record| sum.saturating_add(4 + record.len()));
         if bytes > max {
             return Err(ProduceError::TooLarge { bytes, max });
         }
-        self.submit(bytes, false, || RecordBatch { records }.encode()).await
+        self.submit(bytes, false, || batch.encode()).await
     }
 
-    pub(crate) async fn submit_command(&self, command: Command) -> Result<Response, ProduceError> {
+    pub(crate) async fn submit_command(&self, command: Command) -> Result<Outcome, ProduceError> {
         let pending = self.submit(0, true, || command.encode()).await?;
-        pending.answer().await.map(|(_, response)| response)
+        match pending.answer().await?.1.outcome {
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            outcome => Ok(outcome),
+        }
     }
 
     async fn submit(
@@ -103,9 +108,11 @@ impl Pending {
     /// # Errors
     /// As [`Node::produce`].
     pub async fn outcome(self) -> Result<Produced, ProduceError> {
-        let (term, Response { outcome, append_time_ms }) = self.answer().await?;
+        let (term, Response { outcome }) = self.answer().await?;
         match outcome {
-            Outcome::Appended { first_offset, count } => Ok(Produced { first_offset, count, term, append_time_ms }),
+            Outcome::Appended { first_offset, count } => Ok(Produced { first_offset, count, term, repeated: false }),
+            Outcome::Repeated { first_offset, count } => Ok(Produced { first_offset, count, term, repeated: true }),
+            Outcome::Refused(refusal) => Err(refusal.into()),
             other => unreachable!("records were proposed, and their entry was applied as {other:?}"),
         }
     }

@@ -7,8 +7,9 @@ use crate::node::Node;
 use crate::produce::leader_hint;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
-use seedlog_log::Record;
+use seedlog_log::{EntryId, Record};
 use seedlog_runtime::{blocking, select};
+use std::ops::Range;
 
 impl Node {
     /// Records from `from_offset` on: at least one, at most `records_max`, and no more than about
@@ -25,13 +26,7 @@ impl Node {
         if !(first_offset..next_offset).contains(&from_offset) {
             return Err(ReadError::OutOfRange { asked: from_offset, first: first_offset, next: next_offset });
         }
-        if let Some(last) = applied.last {
-            // A majority without this node may have committed what its own disk does not show yet.
-            select! {
-                () = self.store().durable(last.index) => {}
-                reason = self.stopped() => return Err(ReadError::Stopped(reason)),
-            }
-        }
+        self.durable(applied.last).await?;
         let reader = self.store().reader().clone();
         let records = blocking(move || reader.records(from_offset, next_offset, records_max.max(1), bytes_max)).await;
         match records {
@@ -67,8 +62,39 @@ impl Node {
         Ok((applied.first_offset, applied.next_offset))
     }
 
+    /// The offsets of the records appended at or after `time_ms`, milliseconds since 1970, up to the log's
+    /// end; empty if there is none yet. Nothing that was acked before the call is missed.
+    ///
+    /// # Errors
+    /// As [`Node::read`].
+    pub async fn offsets_since(&self, time_ms: u64) -> Result<Range<u64>, ReadError> {
+        let Applied { last, first_offset, next_offset, .. } = self.linearize().await?;
+        self.durable(last).await?;
+        let reader = self.store().reader().clone();
+        let found = blocking(move || reader.offset_at(time_ms, next_offset)).await?;
+        Ok(found.clamp(first_offset, next_offset)..next_offset)
+    }
+
+    /// Returns when a record at or past `offset` is applied here and the log has reached `time_ms`, or the
+    /// node stops.
+    pub async fn wait_for_time(&self, offset: u64, time_ms: u64) {
+        select! {
+            _ = self.progress().wait_for(|applied| applied.next_offset > offset && applied.time_ms >= time_ms) => {}
+            _ = self.stopped() => {}
+        }
+    }
+
+    /// A majority without this node may have committed what its own disk does not show yet.
+    async fn durable(&self, last: Option<EntryId>) -> Result<(), ReadError> {
+        let Some(last) = last else { return Ok(()) };
+        select! {
+            () = self.store().durable(last.index) => Ok(()),
+            reason = self.stopped() => Err(ReadError::Stopped(reason)),
+        }
+    }
+
     /// What is applied, once that covers all that was committed anywhere when this was called.
-    async fn linearize(&self) -> Result<Applied, ReadError> {
+    pub(crate) async fn linearize(&self) -> Result<Applied, ReadError> {
         if let Some(reason) = self.stop_reason() {
             return Err(ReadError::Stopped(reason));
         }

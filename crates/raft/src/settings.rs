@@ -21,6 +21,8 @@ pub struct NodeConfig {
     pub tail_bytes_max: usize,
     /// Below this much free space nothing is produced any more.
     pub reserve_bytes: u64,
+    /// How often the leader looks whether retention lets something go.
+    pub retention_check: Duration,
 }
 
 impl NodeConfig {
@@ -36,6 +38,7 @@ impl NodeConfig {
             in_flight_bytes_max: 32 << 20,
             tail_bytes_max: 16 << 20,
             reserve_bytes: 64 << 20,
+            retention_check: Duration::from_secs(1),
         }
     }
 

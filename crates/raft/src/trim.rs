@@ -18,9 +18,9 @@ impl Node {
     /// # Errors
     /// If it was not committed, or the node stopped before the space was free.
     pub async fn trim(&self, first_offset: u64) -> Result<u64, TrimError> {
-        let response = self.submit_command(Command::Trim { first_offset }).await?;
-        let Outcome::Trimmed { first_offset } = response.outcome else {
-            unreachable!("a trim was proposed, and its entry was applied as {:?}", response.outcome)
+        let outcome = self.submit_command(Command::Trim { first_offset }).await?;
+        let Outcome::Trimmed { first_offset } = outcome else {
+            unreachable!("a trim was proposed, and its entry was applied as {outcome:?}")
         };
         let mut freed = self.freed().subscribe();
         select! {

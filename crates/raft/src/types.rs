@@ -71,7 +71,6 @@ impl fmt::Display for Proposal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
     pub outcome: Outcome,
-    pub append_time_ms: u64,
 }
 
 mod serde_bytes_as_vec {

@@ -1,11 +1,12 @@
 //! From a consume request to records, once.
 
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
-use crate::produce::default_log;
+use crate::produce::{default_group, default_log};
 use crate::service::Service;
 use seedlog_api::v1::{ConsumeRequest, ConsumeResponse, Record, Start};
 use seedlog_api::{ApiError, with_position};
 use seedlog_runtime::clock;
+use std::ops::Range;
 use std::time::Duration;
 
 impl Service {
@@ -14,7 +15,7 @@ impl Service {
     /// # Errors
     /// [`ApiError::OffsetOutOfRange`] if there still is none, with the range there is.
     pub async fn consume(&self, request: ConsumeRequest) -> Result<ConsumeResponse, ApiError> {
-        let shape = Shape::of(&request)?;
+        let shape = check(&request, READ_BYTES_MAX)?;
         let offset = self.start(&request).await?;
         match self.read(offset, shape).await {
             // Trimmed records do not come back: only the end is worth a wait.
@@ -25,12 +26,22 @@ impl Service {
         let waited = clock::timeout(wait, async {
             seedlog_runtime::select! {
                 () = self.stopping().wait() => Err(ApiError::ShuttingDown),
-                () = self.node().wait_for(offset) => Ok(()),
+                () = self.wait_for(offset, &request) => Ok(()),
             }
         });
         // Whether it came or the time is up, the read says what there is now.
         waited.await.unwrap_or(Ok(()))?;
+        // A time in the future has its place only now.
+        let offset = if request.start() == Start::Time { self.start(&request).await? } else { offset };
         self.read(offset, shape).await
+    }
+
+    /// Returns when there is a record at `offset`, and with a start at a time, when one of that time is there.
+    async fn wait_for(&self, offset: u64, request: &ConsumeRequest) {
+        match request.start() {
+            Start::Time => self.node().wait_for_time(offset, start_time_ms(request)).await,
+            _ => self.node().wait_for(offset).await,
+        }
     }
 
     async fn read(&self, offset: u64, shape: Shape) -> Result<ConsumeResponse, ApiError> {
@@ -59,23 +70,36 @@ impl Service {
 
     /// The offset at which the request's start is.
     pub(crate) async fn start(&self, request: &ConsumeRequest) -> Result<u64, ApiError> {
-        default_log(&request.log)?;
-        if request.group != 0 {
-            return Err(ApiError::Unsupported { field: "group".into() });
-        }
         match Start::try_from(request.start) {
             Ok(Start::Offset) => Ok(request.offset),
             Ok(Start::Earliest) => Ok(self.node().range().0),
             Ok(Start::Latest) => self.end().await,
-            Ok(Start::Time) => Err(ApiError::Unsupported { field: "start = START_TIME".into() }),
+            Ok(Start::Time) => self.since(request).await.map(|offsets| offsets.start),
             Err(_) => Err(ApiError::Malformed { what: format!("there is no start {}", request.start) }),
         }
+    }
+
+    /// The offsets from the time asked for on.
+    pub(crate) async fn since(&self, request: &ConsumeRequest) -> Result<Range<u64>, ApiError> {
+        self.node().offsets_since(start_time_ms(request)).await.map_err(crate::error::read)
     }
 
     /// The log's end, as of now and not as of what this replica happens to have applied.
     async fn end(&self) -> Result<u64, ApiError> {
         self.node().confirmed_range().await.map(|(_, next)| next).map_err(crate::error::read)
     }
+}
+
+/// The shape of the answers to a request that has a meaning; see [`Shape::of`] for `bytes`.
+pub(crate) fn check(request: &ConsumeRequest, bytes: usize) -> Result<Shape, ApiError> {
+    default_log(&request.log)?;
+    default_group(request.group)?;
+    Shape::of(request, bytes)
+}
+
+/// Before 1970 there is nothing: from the start on.
+pub(crate) fn start_time_ms(request: &ConsumeRequest) -> u64 {
+    u64::try_from(request.start_time_ms).unwrap_or(0)
 }
 
 /// How many records go into one answer, and in which field.
@@ -88,14 +112,15 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    pub fn of(request: &ConsumeRequest) -> Result<Shape, ApiError> {
+    /// `bytes` is what an answer has about if the request does not say.
+    fn of(request: &ConsumeRequest, bytes: usize) -> Result<Shape, ApiError> {
         Ok(match (request.max_records, request.max_bytes) {
             (0, 0) => Shape::One,
             // Without a number of records there is no batch for the bytes to limit.
             (0, _) => return Err(ApiError::Malformed { what: "max_bytes is set without max_records".into() }),
-            (records, bytes) => Shape::Many {
+            (records, max) => Shape::Many {
                 records_max: (records as usize).min(READ_RECORDS_MAX),
-                bytes_max: if bytes == 0 { READ_BYTES_MAX } else { (bytes as usize).min(READ_BYTES_MAX) },
+                bytes_max: if max == 0 { bytes } else { (max as usize).min(READ_BYTES_MAX) },
             },
         })
     }

@@ -8,15 +8,16 @@
 //! An offset past the end is waited for, however far: the answer to "from there on" is not wrong, it is
 //! just not there yet (as in the book).
 
-use crate::consume::Shape;
+use crate::consume::{Shape, check, start_time_ms};
 use crate::service::Service;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use seedlog_api::ApiError;
-use seedlog_api::v1::{ConsumeRequest, ConsumeResponse, Record};
+use seedlog_api::v1::{ConsumeRequest, ConsumeResponse, Record, Start};
 use std::collections::VecDeque;
 
-/// What is read at once where one record goes into a message.
+/// What is read at once, and sent in a message where the request asks for batches and not for a size: large
+/// enough that a message costs little, small enough that a slow reader pins little.
 const AHEAD_BYTES: usize = 64 << 10;
 const AHEAD_RECORDS: usize = 512;
 
@@ -37,7 +38,7 @@ pub(crate) fn consume_stream(
     service: Service,
     request: ConsumeRequest,
 ) -> Result<impl Stream<Item = Result<ConsumeResponse, ApiError>> + Send + 'static, ApiError> {
-    let shape = Shape::of(&request)?;
+    let shape = check(&request, AHEAD_BYTES)?;
     let tail = Tail { service, request, shape, next: None, ahead: VecDeque::new(), ended: false };
     Ok(unfold(tail, |mut tail| async move {
         if tail.ended {
@@ -76,7 +77,7 @@ impl Tail {
     async fn wait_and_read(&mut self, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, ApiError> {
         let from = match self.next {
             Some(next) => next,
-            None => *self.next.insert(self.service.start(&self.request).await?),
+            None => *self.next.insert(self.begin().await?),
         };
         loop {
             // What is applied here needs no question to the leader; what is not, no answer but "wait".
@@ -93,6 +94,20 @@ impl Tail {
                 Err(ApiError::OffsetOutOfRange { next, .. }) if next <= from => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The offset to start from. A time that the log has not reached is waited for.
+    async fn begin(&self) -> Result<u64, ApiError> {
+        if self.request.start() != Start::Time {
+            return self.service.start(&self.request).await;
+        }
+        loop {
+            let offsets = self.service.since(&self.request).await?;
+            if !offsets.is_empty() {
+                return Ok(offsets.start);
+            }
+            self.service.node().wait_for_time(offsets.end, start_time_ms(&self.request)).await;
         }
     }
 }

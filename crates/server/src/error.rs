@@ -2,7 +2,8 @@
 
 use crate::service::Service;
 use seedlog_api::ApiError;
-use seedlog_raft::{ProduceError, ReadError, StopReason};
+use seedlog_log::Refusal;
+use seedlog_raft::{ProduceError, ReadError, StopReason, TrimError};
 
 impl Service {
     /// The API's word for what the node said of a produce.
@@ -14,6 +15,15 @@ impl Service {
         }
         produce(error)
     }
+
+    pub(crate) fn trim_error(&self, error: TrimError) -> ApiError {
+        match error {
+            TrimError::Produce(error) => self.produce_error(error),
+            TrimError::Log(error) => unreadable(error),
+            // It is committed, and its space comes free later.
+            TrimError::Stopped(_) => ApiError::OutcomeUnknown,
+        }
+    }
 }
 
 fn produce(error: ProduceError) -> ApiError {
@@ -21,12 +31,22 @@ fn produce(error: ProduceError) -> ApiError {
         ProduceError::Empty => ApiError::EmptyRequest,
         ProduceError::TooLarge { bytes, max } => ApiError::BatchTooLarge { bytes, max },
         ProduceError::DiskFull { free_bytes, reserve_bytes } => ApiError::DiskFull { free_bytes, reserve_bytes },
+        ProduceError::Refused(refusal) => refused(refusal),
         ProduceError::NotLeader { .. } => ApiError::NoLeader,
         ProduceError::Unknown { reason } => {
             tracing::warn!(reason, "the outcome of a produce is unknown");
             ApiError::OutcomeUnknown
         }
         ProduceError::Stopped(reason) => stopped(reason),
+    }
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::ExpectedOffset { expected, next } => ApiError::ExpectedOffset { expected, next },
+        Refusal::Fenced { given, current } => ApiError::Fenced { given, current },
+        Refusal::SequenceTooOld { sequence, expected } => ApiError::SequenceTooOld { sequence, expected },
+        Refusal::SequenceGap { sequence, expected } => ApiError::SequenceGap { sequence, expected },
     }
 }
 
@@ -39,11 +59,13 @@ pub fn read(error: ReadError) -> ApiError {
             ApiError::NoLeader
         }
         ReadError::Stopped(reason) => stopped(reason),
-        ReadError::Log(error) => {
-            tracing::error!(%error, "a record cannot be read");
-            ApiError::Internal { what: error.to_string() }
-        }
+        ReadError::Log(error) => unreadable(error),
     }
+}
+
+fn unreadable(error: seedlog_log::ReadError) -> ApiError {
+    tracing::error!(%error, "the log cannot be read");
+    ApiError::Internal { what: error.to_string() }
 }
 
 /// Nothing was done: whoever asked may ask another node. A node that failed says so itself, in its log.

@@ -1,4 +1,4 @@
-//! `log.v1.Log`: the five RPCs.
+//! `log.v1.Log` and `log.v1.Admin`: what comes in over gRPC.
 
 use crate::consume_stream::consume_stream;
 use crate::limits::MESSAGE_BYTES_MAX;
@@ -8,9 +8,12 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use prost::Message;
 use seedlog_api::ApiError;
+use seedlog_api::v1::admin_server::{Admin, AdminServer};
 use seedlog_api::v1::log_server::{Log, LogServer};
 use seedlog_api::v1::{
-    ConsumeRequest, ConsumeResponse, GetServersRequest, GetServersResponse, ProduceRequest, ProduceResponse,
+    ConsumeRequest, ConsumeResponse, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, GetServersRequest,
+    GetServersResponse, ProduceRequest, ProduceResponse, SetRetentionRequest, SetRetentionResponse, TrimRequest,
+    TrimResponse,
 };
 use seedlog_runtime::rpc::{Services, is_undecodable, wire, wire_stream};
 use std::time::Duration;
@@ -24,14 +27,16 @@ const ANSWERS_AHEAD: usize = 16;
 /// How long a question about the servers waits for this node to know.
 const READY_MAX: Duration = Duration::from_secs(2);
 
-/// Adds `log.v1.Log` to what a listener serves.
+/// Adds `log.v1.Log` and `log.v1.Admin` to what a listener serves.
 pub fn add_log(services: Services, service: Service) -> Services {
-    let server = LogServer::new(Grpc { service })
+    let grpc = Grpc { service };
+    let log = LogServer::new(grpc.clone())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    services.add(server)
+    services.add(log).add(AdminServer::new(grpc))
 }
 
+#[derive(Clone)]
 struct Grpc {
     service: Service,
 }
@@ -78,6 +83,28 @@ impl Log for Grpc {
             tracing::debug!("asked for the servers, and not ready");
         }
         Ok(Response::new(wire(self.service.servers())?))
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for Grpc {
+    async fn trim(&self, request: Request<TrimRequest>) -> Result<Response<TrimResponse>, Status> {
+        Ok(Response::new(wire(self.service.trim(received(request)?).await?)?))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<SetRetentionRequest>,
+    ) -> Result<Response<SetRetentionResponse>, Status> {
+        Ok(Response::new(wire(self.service.set_retention(received(request)?).await?)?))
+    }
+
+    async fn fence(&self, request: Request<FenceRequest>) -> Result<Response<FenceResponse>, Status> {
+        Ok(Response::new(wire(self.service.fence(received(request)?).await?)?))
+    }
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
+        Ok(Response::new(wire(self.service.describe(received(request)?).await?)?))
     }
 }
 

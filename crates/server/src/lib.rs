@@ -3,6 +3,7 @@
 //! Handlers check, ask the node, and answer; they keep nothing. Both roads in go through [`Service`],
 //! so an answer does not depend on the road.
 
+mod admin;
 mod consume;
 mod consume_stream;
 mod error;

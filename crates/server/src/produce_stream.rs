@@ -18,6 +18,7 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use seedlog_api::ApiError;
 use seedlog_api::v1::{ProduceRequest, ProduceResponse};
+use seedlog_log::RecordBatch;
 use std::collections::VecDeque;
 use std::future::ready;
 use std::pin::pin;
@@ -82,9 +83,9 @@ where
                 Some(Ok(request)) => {
                     let in_answer = request.errors_in_answers;
                     match accept(request, service.limits()) {
-                        Ok(records) => {
+                        Ok(batch) => {
                             let service = service.clone();
-                            proposing = Some(async move { service.propose(records, in_answer).await }.boxed());
+                            proposing = Some(async move { service.propose(batch, in_answer).await }.boxed());
                         }
                         Err(refused) => {
                             taking = in_answer;
@@ -104,8 +105,8 @@ where
 
 impl Service {
     /// Hands the records over; what comes back is the wait for their answer.
-    async fn propose(self, records: Vec<bytes::Bytes>, in_answer: bool) -> Pending {
-        match self.node().propose(records).await {
+    async fn propose(self, batch: RecordBatch, in_answer: bool) -> Pending {
+        match self.node().propose(batch).await {
             Err(refused) => {
                 let answer = ready(failure(self.produce_error(refused), in_answer)).boxed();
                 Pending { answer, ends: !in_answer }

@@ -4,7 +4,7 @@ use seedlog_runtime::clock;
 use std::time::Duration;
 
 fn at(first_offset: u64, count: u32) -> Result<Produced, Error> {
-    Ok(Produced { first_offset, count })
+    Ok(Produced { first_offset, count, repeated: false })
 }
 
 #[tokio::test]

@@ -39,8 +39,8 @@ pub fn fail_next_sync(disk: &SimDisk) {
 }
 
 pub fn records(term: u64, index: u64, values: &[&str]) -> Entry {
-    let records = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
-    entry(term, index, Kind::Records, RecordBatch { records }.encode())
+    let records: Vec<_> = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
+    entry(term, index, Kind::Records, RecordBatch::from(records).encode())
 }
 
 pub fn trim(term: u64, index: u64, first_offset: u64) -> Entry {

@@ -97,7 +97,7 @@ async fn openrafts_suite() {
 }
 
 fn records(term: u64, index: u64) -> RaftEntry {
-    let payload = RecordBatch { records: vec![Bytes::from(format!("{term}.{index}"))] }.encode();
+    let payload = RecordBatch::from(vec![Bytes::from(format!("{term}.{index}"))]).encode();
     let proposal = Proposal { command: false, time_ms: 0, payload };
     RaftEntry::new(types::log_id(EntryId { term, index }), Payload::Normal(proposal))
 }

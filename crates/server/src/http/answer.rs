@@ -142,6 +142,9 @@ fn status_of(error: &ApiError) -> StatusCode {
         ApiError::EmptyRequest | ApiError::RecordAndRecords | ApiError::Malformed { .. } => StatusCode::BAD_REQUEST,
         ApiError::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
         ApiError::ExpectedOffset { .. } => StatusCode::CONFLICT,
+        ApiError::Fenced { .. } | ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } => {
+            StatusCode::PRECONDITION_FAILED
+        }
         ApiError::NoLeader | ApiError::ShuttingDown | ApiError::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         ApiError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,6 +159,7 @@ fn code_of(error: &ApiError) -> &'static str {
         Code::NotFound => "NOT_FOUND",
         Code::Unimplemented => "UNIMPLEMENTED",
         Code::Aborted => "ABORTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
         Code::Unavailable => "UNAVAILABLE",
         Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
         Code::Internal => "INTERNAL",

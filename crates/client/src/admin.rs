@@ -1,0 +1,52 @@
+//! What an administrator asks of a log.
+
+use crate::client::{Admin, Client};
+use crate::error::Error;
+use seedlog_api::v1::{
+    DescribeRequest, DescribeResponse, FenceRequest, Fencing, Retention, SetRetentionRequest, TrimRequest,
+};
+
+impl Client {
+    /// Gives up the records before `first_offset`; returns the log's first offset, which is never past its
+    /// end.
+    ///
+    /// # Errors
+    /// After [`Error::outcome`] unknown it may be trimmed; to ask again does no harm.
+    pub async fn trim(&self, first_offset: u64) -> Result<u64, Error> {
+        let request = TrimRequest { first_offset, ..TrimRequest::default() };
+        let answer =
+            self.administer(request, |mut admin: Admin, request| async move { admin.trim(request).await }).await?;
+        Ok(answer.first_offset)
+    }
+
+    /// From here on the log is trimmed to these bounds, in whole segments. The default keeps everything.
+    ///
+    /// # Errors
+    /// As [`Client::trim`].
+    pub async fn set_retention(&self, retention: Retention) -> Result<(), Error> {
+        let request = SetRetentionRequest { retention: Some(retention), ..SetRetentionRequest::default() };
+        let call = |mut admin: Admin, request| async move { admin.set_retention(request).await };
+        self.administer(request, call).await.map(|_| ())
+    }
+
+    /// From here on a produce that carries an older token is refused, and one that carries none if
+    /// `fencing.required`.
+    ///
+    /// # Errors
+    /// [`ApiError::Fenced`](crate::ApiError::Fenced) if the log's token is newer already; else as
+    /// [`Client::trim`].
+    pub async fn fence(&self, fencing: Fencing) -> Result<(), Error> {
+        let request = FenceRequest { fencing: Some(fencing), ..FenceRequest::default() };
+        let call = |mut admin: Admin, request| async move { admin.fence(request).await };
+        self.administer(request, call).await.map(|_| ())
+    }
+
+    /// What there is and what holds.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; nothing was changed.
+    pub async fn describe(&self) -> Result<DescribeResponse, Error> {
+        let call = |mut admin: Admin, request| async move { admin.describe(request).await };
+        self.administer(DescribeRequest::default(), call).await
+    }
+}

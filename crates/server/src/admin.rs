@@ -1,0 +1,71 @@
+//! `log.v1.Admin`: trim, retention, fence, describe.
+
+use crate::produce::default_log;
+use crate::service::Service;
+use seedlog_api::ApiError;
+use seedlog_api::v1::{
+    DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Fencing, Retention, SetRetentionRequest,
+    SetRetentionResponse, TrimRequest, TrimResponse,
+};
+use seedlog_log::Fence;
+use seedlog_raft::Description;
+
+impl Service {
+    /// # Errors
+    /// See the table in [`ApiError`]; after [`ApiError::OutcomeUnknown`] it may be trimmed.
+    pub async fn trim(&self, request: TrimRequest) -> Result<TrimResponse, ApiError> {
+        default_log(&request.log)?;
+        let trimmed = self.node().trim(request.first_offset).await;
+        trimmed.map(|first_offset| TrimResponse { first_offset }).map_err(|error| self.trim_error(error))
+    }
+
+    /// # Errors
+    /// As [`Service::trim`].
+    pub async fn set_retention(&self, request: SetRetentionRequest) -> Result<SetRetentionResponse, ApiError> {
+        default_log(&request.log)?;
+        let Retention { bytes_max, age_ms_max } = request.retention.unwrap_or_default();
+        let set = self.node().set_retention(seedlog_log::Retention { bytes_max, age_ms_max }).await;
+        let set = set.map_err(|error| self.produce_error(error))?;
+        Ok(SetRetentionResponse { retention: Some(retention(set)) })
+    }
+
+    /// # Errors
+    /// As [`Service::trim`]; [`ApiError::Fenced`] if the log's token is newer already.
+    pub async fn fence(&self, request: FenceRequest) -> Result<FenceResponse, ApiError> {
+        default_log(&request.log)?;
+        let Some(Fencing { token, required }) = request.fencing else {
+            return Err(ApiError::Malformed { what: "a fence without fencing: set its token".into() });
+        };
+        let set = self.node().fence(Fence { token, required }).await;
+        let set = set.map_err(|error| self.produce_error(error))?;
+        Ok(FenceResponse { fencing: Some(fencing(set)) })
+    }
+
+    /// # Errors
+    /// See the table in [`ApiError`].
+    pub async fn describe(&self, request: DescribeRequest) -> Result<DescribeResponse, ApiError> {
+        default_log(&request.log)?;
+        let Description { first_offset, next_offset, last_time_ms, fence, retention: kept, producers, segments, bytes } =
+            self.node().describe().await.map_err(crate::error::read)?;
+        Ok(DescribeResponse {
+            first_offset,
+            next_offset,
+            last_time_ms: i64::try_from(last_time_ms).unwrap_or(i64::MAX),
+            fencing: Some(fencing(fence)),
+            retention: Some(retention(kept)),
+            producers: producers as u32,
+            segments: u32::try_from(segments).unwrap_or(u32::MAX),
+            bytes,
+            record_bytes_max: self.limits().record_bytes_max as u64,
+            batch_bytes_max: self.limits().batch_bytes_max as u64,
+        })
+    }
+}
+
+fn fencing(Fence { token, required }: Fence) -> Fencing {
+    Fencing { token, required }
+}
+
+fn retention(kept: seedlog_log::Retention) -> Retention {
+    Retention { bytes_max: kept.bytes_max, age_ms_max: kept.age_ms_max }
+}
