@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::each::{run_each, this_program};
-use crate::plan::{Fault, Plan, plan};
+use crate::plan::{Fault, Plan, RARE, plan};
 use crate::run::{Report, run};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ enum Task {
         #[arg(long)]
         seed: u64,
     },
-    /// All kinds of fault and all checks.
+    /// All kinds of fault, all operations and all checks.
     List,
 }
 
@@ -236,7 +236,7 @@ fn sweep(args: &SweepArgs) -> Result<bool, String> {
         eprintln!();
     }
     let (wall_s, simulated_s) = (started.elapsed().as_secs_f64(), simulated_ns as f64 / 1e9);
-    let missing: Vec<&str> = Fault::KINDS.into_iter().filter(|kind| !fired.contains_key(*kind)).collect();
+    let missing: Vec<&str> = Fault::KINDS.into_iter().chain(RARE).filter(|kind| !fired.contains_key(*kind)).collect();
     let covered = missing.is_empty() || done < COVERAGE_SEEDS_MIN;
     if args.output == Output::Json {
         let summary = serde_json::json!({
@@ -318,6 +318,8 @@ fn build_other(profile: &str) -> Result<PathBuf, String> {
 fn list() {
     say!("faults:");
     Fault::KINDS.iter().for_each(|kind| say!("  {kind}"));
+    say!("what clients do, and what rarely becomes of it:");
+    RARE.iter().for_each(|what| say!("  {what}"));
     say!("checks:");
     checks::ALL.iter().for_each(|(name, _)| say!("  {name}"));
     say!("  determinism (cargo sim meta)");

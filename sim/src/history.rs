@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-/// One produce call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One produce call, however often it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Produce {
     pub client: u32,
     /// Values of the records, each unique in the run.
     pub values: Vec<Vec<u8>>,
+    /// Of the first attempt.
     pub called_ns: u64,
     pub outcome: Outcome,
+    /// Of the first record, if the producer is one that sends again until it is answered.
+    pub sequence: Option<u64>,
+    pub fencing_token: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Outcome {
     /// No answer yet, or none that tells: the records may be there or not.
+    #[default]
     Unknown,
     Acked {
         first_offset: u64,
@@ -32,6 +37,41 @@ pub struct Seen {
     pub value: Vec<u8>,
     pub append_time_ms: i64,
     pub at_ns: u64,
+}
+
+/// What a call other than a produce was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub client: u32,
+    pub called_ns: u64,
+    pub returned_ns: u64,
+    pub said: Said,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// There is nothing at the end: this is the range.
+    Range { first: u64, next: u64 },
+    /// A compare-and-append was refused: this is the end.
+    Next { next: u64 },
+    /// There is a record here.
+    Hit { offset: u64 },
+    /// The log starts here now.
+    Trimmed { first: u64 },
+    /// This token is newer than the one that was given.
+    FencedBy { token: u64 },
+    /// The first record appended at this time or later, or that there is none before this end.
+    Since { time_ms: i64, found: Option<u64>, next: u64 },
+}
+
+/// An administrator's fence, answered or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FenceCall {
+    pub token: u64,
+    pub required: bool,
+    pub called_ns: u64,
+    /// Set if it was confirmed.
+    pub returned_ns: Option<u64>,
 }
 
 /// A node that serves again after a restart.
@@ -52,6 +92,12 @@ pub struct History {
     pub produces: Vec<Produce>,
     /// Reads under trouble, in the order of each client.
     pub seen: Vec<Seen>,
+    /// Reads here and there, in no order.
+    pub reads: Vec<Seen>,
+    pub calls: Vec<Call>,
+    pub fences: Vec<FenceCall>,
+    /// Retention was asked for: whatever is old or much may be trimmed by the node itself.
+    pub retention_called: bool,
     /// A client's stream began anew at this many of its reads, from that offset.
     pub restarts: Vec<Restarted>,
     /// Trims without an answer, by number: asked to trim before this offset, they may or may not have.
@@ -90,6 +136,9 @@ impl History {
 
     /// Nothing at or after this offset may be trimmed.
     pub fn trimmed_to(&self) -> u64 {
+        if self.retention_called {
+            return u64::MAX;
+        }
         self.trims_open.values().copied().max().unwrap_or(0).max(self.trims_done)
     }
 

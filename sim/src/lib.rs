@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! seed -> plan (plan.rs) -> supervisor: faults, crashes, restarts (supervisor.rs, machine.rs)
-//!                        -> clients: produce, tail, trim           (workload.rs)
+//!                        -> clients: produce, tail, trim           (workload/)
 //!                        -> history (history.rs) -> checks (checks/) -> report (run.rs)
 //! ```
 

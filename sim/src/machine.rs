@@ -93,6 +93,10 @@ impl Machine {
 
 fn agent_config(plan: &Plan) -> seedlog_agent::Config {
     let mut config = seedlog_agent::Config::new("/data".into(), NODE_ADDR.parse().expect("an address"));
+    config.in_flight_bytes_max = plan.config.in_flight_bytes_max;
+    config.reserve_bytes = plan.config.reserve_bytes;
+    config.limits.batch_bytes_max = 64 << 10;
+    config.limits.record_bytes_max = 16 << 10;
     config.heartbeat = Duration::from_millis(plan.config.heartbeat_ms);
     config.log = seedlog_log::Config {
         segment_bytes_max: plan.config.segment_bytes_max,

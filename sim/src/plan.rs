@@ -32,6 +32,10 @@ pub struct Config {
     /// How much is read and checked at a start.
     pub start_check_bytes_max: u64,
     pub heartbeat_ms: u64,
+    /// Produce calls under way hold at most this together.
+    pub in_flight_bytes_max: usize,
+    /// Below this much free space nothing is produced.
+    pub reserve_bytes: u64,
     /// A disk step takes up to this long when nothing is slow, microseconds.
     pub disk_step_us_max: u64,
 }
@@ -50,6 +54,14 @@ pub struct Network {
 pub struct Workload {
     /// Clients that produce, some unary, some pipelined.
     pub producers: u32,
+    /// Clients that number their records and send again what was not answered.
+    pub exactly_once: u32,
+    /// Clients that append only where they think the end is.
+    pub appenders: u32,
+    /// Clients that take the log from each other with fencing tokens.
+    pub fencers: u32,
+    /// Clients that ask here and there.
+    pub askers: u32,
     /// Clients that follow the tail.
     pub consumers: u32,
     pub record_bytes_max: u32,
@@ -58,6 +70,8 @@ pub struct Workload {
     pub pause_ms_mean: u64,
     /// Mean pause between two trims; 0: never trims.
     pub trim_ms_mean: u64,
+    /// Mean pause between two changes of the retention; 0: everything is kept.
+    pub retention_ms_mean: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +149,12 @@ pub enum Fault {
     CutClients {
         for_ms: u64,
     },
+    /// Somebody else fills the disk, up to so much; later there is room again. The node must refuse
+    /// records before a write of its own fails.
+    DiskFull {
+        for_ms: u64,
+        free_bytes: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,9 +165,28 @@ pub enum At {
     After,
 }
 
+/// What clients do, and what rarely becomes of it. A sweep in which one of these never happened fails, too.
+pub const RARE: [&str; 15] = [
+    "trim",
+    "retention",
+    "fence",
+    "fenced",
+    "describe",
+    "start_at_a_time",
+    "compared_and_appended",
+    "compared_and_refused",
+    "repeated",
+    "waited_and_read",
+    "waited_in_vain",
+    "asked_past_the_end",
+    "woken_by_a_record",
+    "refused_without_room",
+    "rot_refused",
+];
+
 impl Fault {
     /// All kinds a plan may draw.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 15] = [
         "process_crash",
         "power_loss",
         "crash_at_disk_op",
@@ -162,6 +201,7 @@ impl Fault {
         "graceful_restart",
         "crash_in_trim",
         "cut_clients",
+        "disk_full",
     ];
 
     pub fn kind(&self) -> &'static str {
@@ -180,9 +220,13 @@ impl Fault {
             Fault::GracefulRestart { .. } => "graceful_restart",
             Fault::CrashInTrim { .. } => "crash_in_trim",
             Fault::CutClients { .. } => "cut_clients",
+            Fault::DiskFull { .. } => "disk_full",
         }
     }
 }
+
+/// What a node of the simulation keeps free: small, as its disk is.
+const RESERVE_BYTES: u64 = 512 << 10;
 
 /// Expands a seed, by swarm: each seed has only some kinds of fault, and each of those more or less.
 /// Every decision draws from its own stream, so that taking one fault away leaves the others as they are.
@@ -209,6 +253,8 @@ pub fn plan(seed: u64) -> Plan {
         prewrite_bytes: if rng.random_bool(0.5) { 0 } else { 1 << rng.random_range(9..=14) },
         start_check_bytes_max: [0, 8 << 10, 1 << 30][rng.random_range(0..3usize)],
         heartbeat_ms: rng.random_range(100..=200),
+        in_flight_bytes_max: 128 << 10,
+        reserve_bytes: RESERVE_BYTES,
         disk_step_us_max: 50 << rng.random_range(0..=8),
     };
     let mut rng = keyed(seed, &["plan".into(), "network".into()]);
@@ -226,6 +272,11 @@ pub fn plan(seed: u64) -> Plan {
         batch_records_max: rng.random_range(1..=8),
         pause_ms_mean: rng.random_range(5..=120),
         trim_ms_mean: if rng.random_bool(0.5) { 0 } else { rng.random_range(500..=4_000) },
+        exactly_once: rng.random_range(0..=2),
+        appenders: rng.random_range(0..=1),
+        fencers: if rng.random_bool(0.6) { 0 } else { 2 },
+        askers: rng.random_range(0..=2),
+        retention_ms_mean: if rng.random_bool(0.7) { 0 } else { rng.random_range(500..=4_000) },
     };
     let last_power_seed = shape.random_bool(0.7).then(|| shape.random());
     let last_rot_seed = shape.random_bool(0.3).then(|| shape.random());
@@ -270,6 +321,10 @@ fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
             down_ms,
         },
         "cut_clients" => Fault::CutClients { for_ms: rng.random_range(100..3_000) },
+        "disk_full" => Fault::DiskFull {
+            for_ms: rng.random_range(500..4_000),
+            free_bytes: rng.random_range(RESERVE_BYTES / 2..2 * RESERVE_BYTES),
+        },
         other => unreachable!("no fault kind {other}"),
     }
 }

@@ -86,7 +86,6 @@ async fn live(plan: &Plan, world: World) -> u64 {
     let clients = workload::Clients::build(plan);
     let mut supervisor = Supervisor::new(plan, &world, clients.ids());
     let mut working = clients.start(plan, &world);
-    let trims = tokio::spawn(workload::trims(plan.clone(), world.clone(), supervisor.machine.id));
     supervisor.trouble().await;
 
     let mut serves = !world.complained() && supervisor.heal(CONVERGE).await;
@@ -100,13 +99,13 @@ async fn live(plan: &Plan, world: World) -> u64 {
         supervisor.peace(Duration::from_millis(500)).await;
     }
     world.lock().stopping = true;
-    trims.abort();
     if !serves && !world.complained() {
         world.complain("liveness", format!("after heal the node did not serve within {CONVERGE:?}"));
     }
     if !world.complained() {
         let finish = async {
             working.produced().await;
+            clients.free_the_log(&world).await;
             settle(plan, &world, &clients).await;
             clients.read_all(&world).await;
         };
@@ -144,7 +143,7 @@ async fn settle(plan: &Plan, world: &World, clients: &workload::Clients) {
     const SILENCE: Duration = Duration::from_secs(1);
     madsim::time::sleep(SILENCE).await;
     let called = now_ns();
-    clients.produce_alone(world).await;
+    let woken = clients.produce_alone(world).await;
     // Where messages are lost, any of this may take its time.
     if plan.network.loss_per_mille > 0 {
         return;
@@ -158,6 +157,9 @@ async fn settle(plan: &Plan, world: &World, clients: &workload::Clients) {
             "liveness",
             format!("a record produced all alone, in peace, was acked after {} ns", at_ns - called),
         );
+    }
+    if !woken {
+        world.complain("liveness", "a wait at the log's end was not ended by the next record");
     }
     madsim::time::sleep(2 * SILENCE).await;
     let asleep = world.lock().tails.iter().find_map(|(consumer, (next, last_ns))| {

@@ -26,6 +26,7 @@ enum Action {
     EndSlowDisk,
     EndClockRate,
     EndCut,
+    EndDiskFull,
     ShutdownMustBeOver,
 }
 
@@ -243,6 +244,7 @@ impl Supervisor {
                 sim::set_skew(self.machine.id, self.skew);
             }
             Action::EndCut => self.end_cut(),
+            Action::EndDiskFull => self.machine.disk.set_space_bytes(None),
             Action::ShutdownMustBeOver if self.stopping.is_some() => {
                 self.world.complain("liveness", format!("a shutdown was not over after {SHUTDOWN_MAX_MS} ms"));
             }
@@ -316,6 +318,12 @@ impl Supervisor {
                 drop(tokio::spawn(workload::trim(self.world.clone(), self.machine.id, first_offset)));
                 self.armed = Some((power_seed, down_ms));
                 self.machine.disk.arm_crash(after_ops, disk::CrashAt::Inside);
+            }
+            Fault::DiskFull { for_ms, free_bytes } => {
+                self.world.fired(kind);
+                let disk = &self.machine.disk;
+                disk.set_space_bytes(Some(disk.used_bytes() + free_bytes));
+                self.after_ms(for_ms, Action::EndDiskFull);
             }
             Fault::CutClients { for_ms } => {
                 self.world.fired(kind);

@@ -32,6 +32,12 @@ pub fn now_ns() -> u64 {
     TimeHandle::current().elapsed().as_nanos() as u64
 }
 
+impl Inner {
+    pub fn count(&mut self, what: &str) {
+        *self.fired.entry(what.to_owned()).or_default() += 1;
+    }
+}
+
 impl World {
     pub fn new(trace: Trace) -> World {
         let history = History::default();
@@ -56,7 +62,7 @@ impl World {
     }
 
     pub fn fired(&self, what: &str) {
-        *self.lock().fired.entry(what.to_owned()).or_default() += 1;
+        self.lock().count(what);
     }
 
     pub fn complain(&self, check: &'static str, what: impl Into<String>) {

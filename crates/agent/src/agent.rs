@@ -142,6 +142,8 @@ fn node_config(config: &Config, identity: Identity, rpc_addr: SocketAddr) -> Nod
     NodeConfig {
         log,
         heartbeat: config.heartbeat,
+        in_flight_bytes_max: config.in_flight_bytes_max,
+        reserve_bytes: config.reserve_bytes,
         // The batch as the API measures it, and the few bytes around it.
         produce_bytes_max: config.limits.batch_bytes_max + 64,
         ..NodeConfig::new(identity.node_id, identity.cluster_id, rpc_addr.to_string())

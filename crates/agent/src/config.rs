@@ -18,6 +18,10 @@ pub struct Config {
     pub limits: Limits,
     /// How often a leader shows that it is there. Elections start after a few missed ones.
     pub heartbeat: Duration,
+    /// Produce calls that are not answered yet hold at most this together; more wait their turn.
+    pub in_flight_bytes_max: usize,
+    /// Below this much free space nothing is produced any more.
+    pub reserve_bytes: u64,
 }
 
 impl Config {
@@ -31,6 +35,8 @@ impl Config {
             log: seedlog_log::Config::default(),
             limits: Limits::default(),
             heartbeat: Duration::from_millis(150),
+            in_flight_bytes_max: 32 << 20,
+            reserve_bytes: 64 << 20,
         }
     }
 }

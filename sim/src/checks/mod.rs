@@ -1,7 +1,9 @@
 //! The checks, one file each, each with canaries: histories that it must refuse.
 
 mod acked_survives;
+mod exactly_once;
 mod in_order;
+mod linearizable;
 mod one_truth;
 mod recovery;
 
@@ -9,9 +11,11 @@ use crate::history::{History, Violation};
 
 type Check = fn(&History) -> Result<(), Violation>;
 
-pub const ALL: [(&str, Check); 5] = [
+pub const ALL: [(&str, Check); 7] = [
     ("acked survives", acked_survives::check),
     ("one truth", one_truth::check),
+    ("exactly once", exactly_once::check),
+    ("linearizable", linearizable::check),
     ("in order", in_order::check),
     ("recovery", recovery::check),
     ("liveness", liveness),
@@ -51,6 +55,8 @@ pub(crate) mod sample {
             values: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
             called_ns: 0,
             outcome,
+            sequence: None,
+            fencing_token: None,
         };
         let mut history = History::default();
         for (first_offset, values) in acked {

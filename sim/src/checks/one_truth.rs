@@ -29,7 +29,7 @@ pub fn check(history: &History) -> Result<(), Violation> {
         let what = format!("append time goes back at offset {}", pair[1].offset);
         return violation(what, None);
     }
-    for seen in history.seen.iter().chain(&history.last) {
+    for seen in history.seen.iter().chain(&history.reads).chain(&history.last) {
         let Some((call, nth)) = by_value.get(seen.value.as_slice()) else {
             return violation(
                 format!("offset {} holds {}, which nobody produced", seen.offset, show(&seen.value)),

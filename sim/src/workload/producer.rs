@@ -1,0 +1,135 @@
+//! Producers that take an unknown outcome for what it is, and go on with the next record.
+
+use super::*;
+use seedlog_runtime::rng::keyed;
+use tokio::sync::mpsc;
+
+/// Makes records that nobody else makes, and notes that they were tried.
+pub struct Maker {
+    pub client: u32,
+    pub rng: ChaCha12Rng,
+    pub plan: Plan,
+    pub world: World,
+    made: u64,
+}
+
+impl Maker {
+    pub fn new(client: u32, plan: &Plan, world: &World) -> Maker {
+        let rng = keyed(plan.seed, &["producer".into(), u64::from(client).into()]);
+        Maker { client, rng, plan: plan.clone(), world: world.clone(), made: 0 }
+    }
+
+    /// As many as are made in a call are in its [`Produce`], with what else is noted of it.
+    pub fn call(&mut self, noted: Produce) -> (usize, Vec<Record>) {
+        let workload = &self.plan.workload;
+        let count = self.rng.random_range(1..=workload.batch_records_max);
+        let mut values = Vec::new();
+        for _ in 0..count {
+            let mut value = format!("{}.{}:", self.client, self.made).into_bytes();
+            let length = self.rng.random_range(0..=workload.record_bytes_max as usize);
+            while value.len() < length {
+                value.push(b'a' + (value.len() as u64 + self.made) as u8 % 26);
+            }
+            self.made += 1;
+            values.push(value);
+        }
+        let record = |value: &Vec<u8>| Record { value: value.clone().into(), ..Default::default() };
+        let records = values.iter().map(record).collect();
+        let mut world = self.world.lock();
+        let called_ns = now_ns();
+        world
+            .trace
+            .event(called_ns, format!("producer {} calls with {count} records, {} so far", self.client, self.made));
+        world.history.produces.push(Produce { client: self.client, values, called_ns, ..noted });
+        (world.history.produces.len() - 1, records)
+    }
+
+    pub async fn pause(&mut self) {
+        madsim::time::sleep(pause(self.plan.workload.pause_ms_mean, &mut self.rng)).await;
+    }
+
+    pub async fn back_off(&mut self) {
+        madsim::time::sleep(backoff(&mut self.rng)).await;
+    }
+}
+
+pub struct Producer {
+    maker: Maker,
+}
+
+impl Producer {
+    pub fn new(maker: Maker) -> Producer {
+        Producer { maker }
+    }
+
+    pub async fn unary(self) {
+        let Producer { mut maker } = self;
+        let mut client = None;
+        while !maker.world.stopping() {
+            maker.pause().await;
+            let connected = connect(&mut client);
+            let (call, records) = maker.call(Produce::default());
+            let answer = connected.produce(records).await;
+            answered(&maker.world, maker.client, call, &answer);
+            if answer.is_err() {
+                client = None;
+                maker.back_off().await;
+            }
+        }
+    }
+
+    pub async fn pipelined(self) {
+        let Producer { mut maker } = self;
+        while !maker.world.stopping() {
+            maker.back_off().await;
+            let opened = client_with(64).produce_stream().await;
+            let Ok((mut requests, mut answers)) = opened else { continue };
+            let (called, mut calls) = mpsc::unbounded_channel();
+            let (world, client) = (maker.world.clone(), maker.client);
+            // Answers come in the order of the calls. After an error the rest stays unknown.
+            let answering = tokio::spawn(async move {
+                while let Some(call) = calls.recv().await {
+                    let Some(answer) = answers.next().await else { return };
+                    answered(&world, client, call, &answer);
+                    if answer.is_err() {
+                        return;
+                    }
+                }
+            });
+            while !maker.world.stopping() && !answering.is_finished() {
+                let (call, records) = maker.call(Produce::default());
+                // The other end is gone only if the stream is.
+                let sent = called.send(call).is_ok() && requests.send(records).await.is_ok();
+                if !sent {
+                    break;
+                }
+                maker.pause().await;
+            }
+            drop((requests, called));
+            answering.await.expect("it does not panic");
+        }
+    }
+}
+
+pub fn answered(world: &World, client: u32, call: usize, answer: &Result<seedlog_client::Produced, Error>) {
+    let outcome = match answer {
+        Ok(produced) => Outcome::Acked { first_offset: produced.first_offset, at_ns: now_ns() },
+        Err(error) if error.outcome() == Certainty::NotWritten => Outcome::Refused,
+        Err(_) => Outcome::Unknown,
+    };
+    let mut world = world.lock();
+    let at_ns = now_ns();
+    world.trace.event(at_ns, format!("producer {client} call {call}: {answer:?}"));
+    if let Ok(produced) = answer
+        && produced.count as usize != world.history.produces[call].values.len()
+    {
+        let what = format!("call {call} of client {client} was acked with a count of {}", produced.count);
+        world.history.complaints.push(Complaint { check: "one truth", what, at_ns });
+    }
+    match answer {
+        Err(Error::Server(ApiError::DiskFull { .. })) => world.count("refused_without_room"),
+        Err(Error::Server(ApiError::Fenced { .. })) => world.count("fenced"),
+        _ => {}
+    }
+    world.history.produces[call].outcome = outcome;
+}
