@@ -2,6 +2,7 @@
 
 use crate::run::Report;
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,14 @@ pub struct Broken {
     pub seed: u64,
     pub status: String,
     pub stderr: String,
+}
+
+/// The report of one plan in a file, from a process of its own.
+///
+/// # Errors
+/// If the child cannot be started.
+pub fn run_plan(program: &Path, plan: &Path) -> io::Result<Result<Report, Broken>> {
+    finish(0, start(program, &["--plan".as_ref(), plan.as_os_str()])?)
 }
 
 /// Runs `program run --seed N --output json`, and `extra`, for each seed, `jobs` at a time, and hands over the
@@ -32,7 +41,9 @@ pub fn run_each(
         // The oldest is waited for first: one more than there are cores keeps them all busy.
         while running.len() < jobs.max(1) + usize::from(jobs > 1) {
             let Some(seed) = seeds.next() else { break };
-            running.push_back((seed, start(program, extra, seed)?));
+            let number = seed.to_string();
+            let arguments = ["--seed", number.as_str()].into_iter().chain(extra.iter().copied());
+            running.push_back((seed, start(program, &arguments.map(OsStr::new).collect::<Vec<_>>())?));
         }
         let Some((seed, child)) = running.pop_front() else { return Ok(()) };
         if !take(finish(seed, child)?) {
@@ -50,10 +61,10 @@ pub fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-fn start(program: &Path, extra: &[&str], seed: u64) -> io::Result<Child> {
+fn start(program: &Path, arguments: &[&OsStr]) -> io::Result<Child> {
     Command::new(program)
-        .args(["run", "--seed", &seed.to_string(), "--output", "json"])
-        .args(extra)
+        .args(["run", "--output", "json"])
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

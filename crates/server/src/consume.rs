@@ -16,24 +16,39 @@ impl Service {
     /// [`ApiError::OffsetOutOfRange`] if there still is none, with the range there is.
     pub async fn consume(&self, request: ConsumeRequest) -> Result<ConsumeResponse, ApiError> {
         let shape = check(&request, READ_BYTES_MAX)?;
-        let offset = self.start(&request).await?;
-        match self.read(offset, shape).await {
+        match self.once(&request, shape).await {
             // Trimmed records do not come back: only the end is worth a wait.
-            Err(ApiError::OffsetOutOfRange { next, .. }) if offset >= next && request.wait_ms > 0 => {}
-            answer => return answer,
-        }
-        let wait = Duration::from_millis(request.wait_ms.min(self.limits().wait_ms_max).into());
-        let waited = clock::timeout(wait, async {
-            seedlog_runtime::select! {
-                () = self.stopping().wait() => Err(ApiError::ShuttingDown),
-                () = self.wait_for(offset, &request) => Ok(()),
+            Err(ApiError::OffsetOutOfRange { asked, next, .. }) if asked >= next && request.wait_ms > 0 => {
+                let wait = Duration::from_millis(request.wait_ms.min(self.limits().wait_ms_max).into());
+                let waited = clock::timeout(wait, async {
+                    seedlog_runtime::select! {
+                        () = self.stopping().wait() => Err(ApiError::ShuttingDown),
+                        () = self.wait_for(asked, &request) => Ok(()),
+                    }
+                });
+                // Whether it came or the time is up, the read says what there is now.
+                waited.await.unwrap_or(Ok(()))?;
+                match Start::try_from(request.start) {
+                    Ok(Start::Time) => self.once(&request, shape).await,
+                    // The end has moved: it is the one that was waited at.
+                    _ => self.read(asked, shape).await,
+                }
             }
-        });
-        // Whether it came or the time is up, the read says what there is now.
-        waited.await.unwrap_or(Ok(()))?;
-        // A time in the future has its place only now.
-        let offset = if request.start() == Start::Time { self.start(&request).await? } else { offset };
-        self.read(offset, shape).await
+            answer => answer,
+        }
+    }
+
+    async fn once(&self, request: &ConsumeRequest, shape: Shape) -> Result<ConsumeResponse, ApiError> {
+        if request.start() == Start::Time {
+            let offsets = self.since(request).await?;
+            if offsets.is_empty() {
+                // Not a read at the end: what has come there since may be older than the time asked for.
+                let (first, _) = self.node().range();
+                return Err(ApiError::OffsetOutOfRange { asked: offsets.end, first, next: offsets.end });
+            }
+            return self.read(offsets.start, shape).await;
+        }
+        self.read(self.start(request).await?, shape).await
     }
 
     /// Returns when there is a record at `offset`, and with a start at a time, when one of that time is there.
