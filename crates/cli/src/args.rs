@@ -60,6 +60,8 @@ pub enum Command {
     Status(Status),
     /// Checks every byte of a stopped node's data directory, changing nothing
     Verify(Verify),
+    /// Measures how fast a node acknowledges and hands out records
+    Bench(crate::bench::args::Bench),
 }
 
 #[derive(Debug, Args)]

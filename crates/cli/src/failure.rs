@@ -46,6 +46,8 @@ pub enum Failure {
     Open { path: PathBuf, error: io::Error },
     #[error("{0}")]
     Produce(crate::produce::Broken),
+    #[error("{0}")]
+    Bench(#[from] crate::bench::BenchError),
 
     #[error("{} was not checked: {why}", dir.display())]
     NotChecked { dir: PathBuf, why: String },
@@ -71,6 +73,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Address(_) | Failure::NotChecked { .. } => USAGE,
+            Failure::Bench(error) if error.is_usage() => USAGE,
             Failure::Produce(broken) => broken.exit_code(),
             _ => FAILED,
         }

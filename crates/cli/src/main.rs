@@ -1,6 +1,7 @@
 //! The `seedlog` command. Data goes to stdout, all else to stderr.
 
 mod args;
+mod bench;
 mod consume;
 mod dev;
 mod failure;
@@ -63,5 +64,6 @@ async fn run(cli: Cli) -> Result<ExitCode, failure::Failure> {
         Command::Consume(args) => consume::run(args, cli.output).await,
         Command::Status(args) => status::run(args, cli.output).await,
         Command::Verify(args) => verify::run(args, cli.output).await,
+        Command::Bench(args) => bench::run(args, cli.output).await,
     }
 }

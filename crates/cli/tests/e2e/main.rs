@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bad_input;
+mod bench;
 mod chapter_1;
 mod crash;
 mod grpc_bytes;
