@@ -1,0 +1,232 @@
+//! Servers and clients as processes of their own: none shares a heap or a runtime with what it is
+//! measured against. Each ends with the run, whatever ends that.
+
+use crate::args::Shape;
+use crate::error::{BenchError, io};
+use crate::figures::Figures;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The largest log is opened in a fraction of this.
+const READY_MAX: Duration = Duration::from_secs(120);
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    program: String,
+    pub addr: String,
+    /// From its start until it said that it is ready.
+    pub ready_after: Duration,
+}
+
+/// The programs that are run.
+pub struct Programs {
+    pub seedlog: PathBuf,
+    pub bench: PathBuf,
+    pub redis: Option<PathBuf>,
+}
+
+impl Server {
+    pub fn echo(programs: &Programs) -> Result<Server, BenchError> {
+        let mut command = Command::new(&programs.bench);
+        command.arg("echo-server").stdin(Stdio::piped());
+        Server::start(command, "the echo server", |line| Some(line.to_owned()))
+    }
+
+    pub fn node(programs: &Programs, data_dir: &Path) -> Result<Server, BenchError> {
+        let mut command = Command::new(&programs.seedlog);
+        command.args(["dev", "--rpc-port", "0", "--http-addr", "127.0.0.1:0", "--output", "json", "--log", "warn"]);
+        command.arg("--data-dir").arg(data_dir);
+        Server::start(command, "seedlog dev", |line| {
+            let ready: serde_json::Value = serde_json::from_str(line).ok()?;
+            Some(ready["rpc_addr"].as_str()?.to_owned())
+        })
+    }
+
+    /// With an append-only file that is synced before every answer; nothing else is written.
+    pub fn redis(program: &Path, dir: &Path) -> Result<Server, BenchError> {
+        // It takes no port from the system by itself; this one was free a moment ago.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let addr = free.map_err(io("a port on 127.0.0.1"))?;
+        let mut command = Command::new(program);
+        command.args(["--bind", "127.0.0.1", "--port"]).arg(addr.port().to_string()).arg("--dir").arg(dir);
+        command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]);
+        command.args(["--auto-aof-rewrite-percentage", "0"]);
+        Server::start(command, "redis-server", move |line| {
+            line.contains("Ready to accept connections").then(|| addr.to_string())
+        })
+    }
+
+    fn start(
+        mut command: Command,
+        program: &str,
+        ready: impl Fn(&str) -> Option<String>,
+    ) -> Result<Server, BenchError> {
+        let started = Instant::now();
+        let program = program.to_owned();
+        let child = command.stdout(Stdio::piped()).spawn();
+        let child = child.map_err(|error| BenchError::Start { program: program.clone(), error })?;
+        let mut server = Server { child, program, addr: String::new(), ready_after: Duration::ZERO };
+        let stdout = server.child.stdout.take().expect("it was piped");
+        let (said, lines) = mpsc::channel();
+        // To its end, so that a server that goes on talking is never held up.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        let deadline = started + READY_MAX;
+        loop {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(addr) = ready(&line) {
+                        server.ready_after = started.elapsed();
+                        server.addr = addr;
+                        return Ok(server);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    return Err(BenchError::NotReady { program: server.program.clone(), after: READY_MAX });
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let status = server.child.wait().map_err(io(server.program.clone()))?.to_string();
+                    return Err(BenchError::Ended { program: server.program.clone(), status, stderr: String::new() });
+                }
+            }
+        }
+    }
+
+    /// Processor time it has used, user and system; `None` where the system does not say.
+    fn cpu(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // Behind the name, which may hold anything: state is the first field, user time the twelfth.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+        // SAFETY: asks for a number and changes nothing.
+        let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|hz| *hz > 0)?;
+        Some(Duration::from_nanos(ticks * (1_000_000_000 / per_second)))
+    }
+
+    /// What `client` measures of this server, and what a record costs this server meanwhile.
+    pub fn measured(&self, client: &mut Command) -> Result<Figures, BenchError> {
+        let before = self.cpu();
+        let mut figures: Figures = finished(client)?;
+        let records = figures.records + figures.warm_up_records;
+        figures.server_cpu_us = match (before, self.cpu()) {
+            (Some(before), Some(after)) if records > 0 => {
+                Some(after.saturating_sub(before).as_secs_f64() * 1e6 / records as f64)
+            }
+            _ => None,
+        };
+        Ok(figures)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(mut self) -> Result<(), BenchError> {
+        let pid = i32::try_from(self.child.id()).expect("process ids are positive");
+        // SAFETY: a signal to a child that was not waited for, so its id is still its own.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+        let status = self.child.wait().map_err(io(self.program.clone()))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(BenchError::Ended { program: self.program.clone(), status: status.to_string(), stderr: String::new() })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a client to its end and reads what it measured.
+pub fn finished(client: &mut Command) -> Result<Figures, BenchError> {
+    let program = format!("{client:?}");
+    let output = client.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| BenchError::Start { program: program.clone(), error })?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        return Err(BenchError::Ended { program, status: output.status.to_string(), stderr });
+    }
+    serde_json::from_slice(&output.stdout).map_err(|_| BenchError::Unexpected {
+        program,
+        said: String::from_utf8_lossy(&output.stdout).into_owned(),
+        wanted: "what was measured, as JSON",
+    })
+}
+
+/// What a client is told to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    pub shape: Shape,
+    pub in_flight: u32,
+    pub size: u32,
+    /// Records of one request, or of one message read.
+    pub batch: u32,
+    pub seconds: Duration,
+}
+
+const WARM_UP: &str = "0.3";
+
+impl Load {
+    pub fn echo(&self, programs: &Programs, addr: &str) -> Command {
+        let mut command = Command::new(&programs.bench);
+        command.arg("echo-client").args(["--warm-up", WARM_UP]);
+        let shape = match self.shape {
+            Shape::Unary => "unary",
+            Shape::Stream => "stream",
+            Shape::Consume => "consume",
+        };
+        command.args(["--shape", shape, "--batch", &self.batch.to_string()]);
+        self.rest(command, addr)
+    }
+
+    pub fn redis(&self, programs: &Programs, addr: &str) -> Command {
+        let mut command = Command::new(&programs.bench);
+        command.arg("redis-client").args(["--warm-up", WARM_UP]);
+        self.rest(command, addr)
+    }
+
+    pub fn seedlog(&self, programs: &Programs, addr: &str) -> Command {
+        let mut command = seedlog_bench(programs);
+        command.args(["--duration", &self.seconds.as_secs_f64().to_string(), "--warm-up", WARM_UP]);
+        match (self.shape, self.batch) {
+            (Shape::Unary, _) => command.args(["--mode", "unary"]),
+            (Shape::Stream, 1) => command.args(["--mode", "stream"]),
+            (Shape::Stream, batch) => command.args(["--mode", "batch", "--batch", &batch.to_string()]),
+            (Shape::Consume, batch) => command.args(["--mode", "consume", "--batch", &batch.to_string()]),
+        };
+        command.args(["--addr", addr, "--in-flight", &self.in_flight.to_string(), "--size", &self.size.to_string()]);
+        command
+    }
+
+    fn rest(&self, mut command: Command, addr: &str) -> Command {
+        command.args(["--addr", addr, "--in-flight", &self.in_flight.to_string(), "--size", &self.size.to_string()]);
+        command.args(["--seconds", &self.seconds.as_secs_f64().to_string()]);
+        command
+    }
+}
+
+/// Appends so many records, `batch` a request.
+pub fn fill(programs: &Programs, addr: &str, records: u64, size: u32, batch: u32) -> Result<Figures, BenchError> {
+    let mut command = seedlog_bench(programs);
+    command.args(["--warm-up", "0", "--addr", addr, "--count", &records.to_string(), "--size", &size.to_string()]);
+    match batch {
+        1 => command.args(["--mode", "stream", "--in-flight", "256"]),
+        batch => command.args(["--mode", "batch", "--in-flight", "16", "--batch", &batch.to_string()]),
+    };
+    finished(&mut command)
+}
+
+fn seedlog_bench(programs: &Programs) -> Command {
+    let mut command = Command::new(&programs.seedlog);
+    command.args(["bench", "--output", "json"]);
+    command
+}
