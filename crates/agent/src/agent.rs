@@ -1,4 +1,4 @@
-use crate::config::Config;
+use crate::config::{BATCH_OVERHEAD_BYTES, Config};
 use crate::error::StartError;
 use rand::Rng;
 use seedlog_log::{DataDir, Identity};
@@ -40,9 +40,14 @@ impl Agent {
     pub async fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Agent, StartError> {
         config.check()?;
         // First what belongs to one process only, so that two of them on one directory are told so,
-        // and not that a port is in use.
-        let mut data_dir = open_data_dir(&config, disk.clone()).await?;
-        let identity = data_dir.identity();
+        // and not that a port is in use. A directory that is none yet becomes one after all that can
+        // be refused was not.
+        let known = is_data_dir(&config, disk.clone()).await?;
+        let nothing_to_join = || StartError::NothingToJoin { data_dir: config.data_dir.clone() };
+        if !known && !config.bootstrap {
+            return Err(nothing_to_join());
+        }
+        let opened = if known { Some(open_data_dir(&config, disk.clone()).await?) } else { None };
         let rpc = Listener::bind(config.rpc_addr).await.map_err(|error| StartError::Listen {
             what: "gRPC",
             addr: config.rpc_addr,
@@ -55,14 +60,25 @@ impl Agent {
             None => None,
         };
 
+        let mut data_dir = match opened {
+            Some(data_dir) => data_dir,
+            None => open_data_dir(&config, disk.clone()).await?,
+        };
+        let identity = data_dir.identity();
         let mut node_config = node_config(&config, identity, rpc_addr);
         node_config.log.create &= !data_dir.has_log();
         let node = Node::start(disk, data_dir.group_dir(), node_config).await?;
+        // A log that was begun and whose cluster was not: the first start was cut short.
+        if !config.bootstrap && node.is_pristine() {
+            node.shutdown().await;
+            return Err(nothing_to_join());
+        }
         let data_dir = seedlog_runtime::blocking(move || data_dir.note_log().map(|()| data_dir)).await?;
         let stopping = Stopping::default();
         let service =
             Service::new(node.clone(), identity.cluster_id, rpc_addr.to_string(), config.limits, stopping.clone());
         let services = seedlog_server::add_log(Services::new(), service.clone());
+        let services = seedlog_server::add_standard(services, &service);
         let rpc_stopping = stopping.clone();
         let rpc_task = seedlog_runtime::spawn(async move {
             if let Err(error) = rpc.serve(services, async move { rpc_stopping.wait().await }).await {
@@ -123,6 +139,11 @@ impl Agent {
     }
 }
 
+async fn is_data_dir(config: &Config, disk: Arc<dyn Disk>) -> Result<bool, StartError> {
+    let root = config.data_dir.clone();
+    Ok(seedlog_runtime::blocking(move || DataDir::is_one(&*disk, &root)).await?)
+}
+
 async fn open_data_dir(config: &Config, disk: Arc<dyn Disk>) -> Result<DataDir, StartError> {
     let root = config.data_dir.clone();
     let mut random = seedlog_runtime::rng("identity");
@@ -142,10 +163,11 @@ fn node_config(config: &Config, identity: Identity, rpc_addr: SocketAddr) -> Nod
     NodeConfig {
         log,
         heartbeat: config.heartbeat,
+        // The batch as the API measures it, and the few bytes around it.
+        produce_bytes_max: config.limits.batch_bytes_max + BATCH_OVERHEAD_BYTES as usize,
         in_flight_bytes_max: config.in_flight_bytes_max,
         reserve_bytes: config.reserve_bytes,
-        // The batch as the API measures it, and the few bytes around it.
-        produce_bytes_max: config.limits.batch_bytes_max + 64,
+        bootstrap: config.bootstrap,
         ..NodeConfig::new(identity.node_id, identity.cluster_id, rpc_addr.to_string())
     }
 }

@@ -1,3 +1,4 @@
+use seedlog_raft::NodeConfig;
 use seedlog_server::{BadLimit, Limits};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ pub struct Config {
     pub http_addr: Option<SocketAddr>,
     /// What people call this node.
     pub node_name: String,
+    /// If there is no log yet: begin one, as the first and only voter of a new cluster.
+    pub bootstrap: bool,
     pub log: seedlog_log::Config,
     pub limits: Limits,
     /// How often a leader shows that it is there. Elections start after a few missed ones.
@@ -27,16 +30,18 @@ pub struct Config {
 impl Config {
     /// The defaults, for what has one.
     pub fn new(data_dir: PathBuf, rpc_addr: SocketAddr) -> Config {
+        let node = NodeConfig::new(0, 0, "");
         Config {
             data_dir,
             rpc_addr,
             http_addr: None,
             node_name: "seedlog".to_owned(),
-            log: seedlog_log::Config::default(),
+            bootstrap: true,
+            log: node.log,
             limits: Limits::default(),
-            heartbeat: Duration::from_millis(150),
-            in_flight_bytes_max: 32 << 20,
-            reserve_bytes: 64 << 20,
+            heartbeat: node.heartbeat,
+            in_flight_bytes_max: node.in_flight_bytes_max,
+            reserve_bytes: node.reserve_bytes,
         }
     }
 }
@@ -52,11 +57,34 @@ pub enum BadConfig {
     Number { name: &'static str, value: u64, min: u64, max: u64 },
     #[error(transparent)]
     Limit(#[from] BadLimit),
+    #[error(
+        "reserve_bytes is {given}, it must be at least {}: what is in flight (in_flight_bytes_max, {in_flight}) \
+         and a new segment's index ({index}) and pre-written space ({prewritten})",
+        in_flight + index + prewritten
+    )]
+    Reserve { given: u64, in_flight: u64, index: u64, prewritten: u64 },
     #[error("http_addr is {given}, but this program was built without HTTP")]
     NoHttp { given: SocketAddr },
 }
 
+impl BadConfig {
+    /// The field of [`Config`], or of a part of it, that is to be set otherwise.
+    pub fn name(&self) -> &'static str {
+        match self {
+            BadConfig::DataDir { .. } => "data_dir",
+            BadConfig::NodeName { .. } => "node_name",
+            BadConfig::Number { name, .. } | BadConfig::Limit(BadLimit { name, .. }) => name,
+            BadConfig::Reserve { .. } => "reserve_bytes",
+            BadConfig::NoHttp { .. } => "http_addr",
+        }
+    }
+}
+
+/// The few bytes around the batch as the API measures it.
+pub(crate) const BATCH_OVERHEAD_BYTES: u64 = 64;
 const NODE_NAME_MAX: usize = 255;
+/// A row of a segment's index.
+const INDEX_ROW_BYTES: u64 = 16;
 
 impl Config {
     /// # Errors
@@ -72,12 +100,21 @@ impl Config {
         let within = |name, value, min, max| {
             if (min..=max).contains(&value) { Ok(()) } else { Err(BadConfig::Number { name, value, min, max }) }
         };
-        within("log.segment_bytes_max", self.log.segment_bytes_max, 4 << 10, 1 << 40)?;
-        within("log.index_rows_max", self.log.index_rows_max.into(), 1, 1 << 24)?;
-        within("log.prewrite_bytes", self.log.prewrite_bytes, 0, 64 << 20)?;
+        within("segment_bytes_max", self.log.segment_bytes_max, 4 << 10, 1 << 40)?;
+        within("index_rows_max", self.log.index_rows_max.into(), 1, 1 << 24)?;
+        within("prewrite_bytes", self.log.prewrite_bytes, 0, 64 << 20)?;
         // Twice a round trip and a sync at least; a minute without a leader at most.
-        within("heartbeat in milliseconds", self.heartbeat.as_millis() as u64, 10, 10_000)?;
+        within("heartbeat_ms", self.heartbeat.as_millis() as u64, 10, 10_000)?;
         self.limits.check()?;
+        // One call must fit, or it would be let through as a smaller one.
+        let (least, in_flight) =
+            (self.limits.batch_bytes_max as u64 + BATCH_OVERHEAD_BYTES, self.in_flight_bytes_max as u64);
+        within("in_flight_bytes_max", in_flight, least, 1 << 30)?;
+        let index = u64::from(self.log.index_rows_max) * INDEX_ROW_BYTES;
+        let prewritten = self.log.prewrite_bytes;
+        if self.reserve_bytes < in_flight + index + prewritten {
+            return Err(BadConfig::Reserve { given: self.reserve_bytes, in_flight, index, prewritten });
+        }
         match self.http_addr {
             Some(given) if cfg!(not(feature = "http")) => Err(BadConfig::NoHttp { given }),
             _ => Ok(()),
@@ -106,11 +143,19 @@ mod tests {
             (Config { data_dir: "data".into(), ..config() }, "data_dir is \"data\", it must be an absolute path"),
             (Config { node_name: String::new(), ..config() }, "node_name is \"\", it must have 1 to 255 characters"),
             (Config { node_name: "a\nb".into(), ..config() }, "node_name is \"a\\nb\""),
-            (Config { log: small, ..config() }, "log.segment_bytes_max is 100, it must be from 4096 to 1099511627776"),
+            (Config { log: small, ..config() }, "segment_bytes_max is 100, it must be from 4096 to 1099511627776"),
             (Config { limits, ..config() }, "in_flight_max is 0, it must be from 1 to 65536"),
             (
+                Config { in_flight_bytes_max: 1 << 20, ..config() },
+                "in_flight_bytes_max is 1048576, it must be from 4194496 to 1073741824",
+            ),
+            (
+                Config { reserve_bytes: 1 << 20, ..config() },
+                "reserve_bytes is 1048576, it must be at least 34865152: what is in flight (in_flight_bytes_max, 33554432)",
+            ),
+            (
                 Config { heartbeat: Duration::from_millis(1), ..config() },
-                "heartbeat in milliseconds is 1, it must be from 10 to 10000",
+                "heartbeat_ms is 1, it must be from 10 to 10000",
             ),
         ];
         for (config, wanted) in cases {

@@ -58,7 +58,7 @@ type Answers<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 /// As long as a log's answer would be.
 fn answer(request: &ProduceRequest) -> ProduceResponse {
     let count = (request.records.len() as u32).max(1);
-    ProduceResponse { offset: 1_000_000, count, error: None }
+    ProduceResponse { offset: 1_000_000, count, ..ProduceResponse::default() }
 }
 
 #[tonic::async_trait]

@@ -1,7 +1,8 @@
 //! The command line: names, defaults and help. No behaviour.
 
+pub use crate::agent::args::Agent;
+pub use crate::host_port::HostPort;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -36,7 +37,7 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 
-    /// What is logged to stderr, e.g. `info` or `seedlog_raft=debug` [default: warn; dev: info]
+    /// What is logged to stderr, e.g. `info` or `seedlog_raft=debug` [default: warn; agent, dev: info]
     #[arg(long, global = true, env = "SEEDLOG_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -52,6 +53,8 @@ pub enum Output {
 pub enum Command {
     /// Runs one node on loopback, to try things out
     Dev(Dev),
+    /// Runs a node as a service, configured by flags, environment and a file
+    Agent(Box<Agent>),
     /// Appends the lines of a file, or of stdin: one record a line
     Produce(Produce),
     /// Prints records: their values, one a line
@@ -168,48 +171,6 @@ impl FromStr for From {
     }
 }
 
-/// Where to listen: a name or an address, and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPort {
-    /// Without the brackets of an IPv6 address.
-    pub host: String,
-    pub port: u16,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub struct BadHostPort;
-
-impl std::fmt::Display for BadHostPort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("expected host:port, such as 127.0.0.1:8080, localhost:8080 or [::1]:8080")
-    }
-}
-
-impl std::error::Error for BadHostPort {}
-
-impl FromStr for HostPort {
-    type Err = BadHostPort;
-
-    fn from_str(given: &str) -> Result<HostPort, BadHostPort> {
-        let (host, port) = given.rsplit_once(':').ok_or(BadHostPort)?;
-        let port = port.parse().map_err(|_| BadHostPort)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bare {
-            Some(host) if host.parse::<Ipv6Addr>().is_ok() => host,
-            None if !host.is_empty() && !host.contains([':', '/', '[', ']', ' ']) => host,
-            _ => return Err(BadHostPort),
-        };
-        Ok(HostPort { host: host.to_owned(), port })
-    }
-}
-
-impl std::fmt::Display for HostPort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let HostPort { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,17 +189,6 @@ mod tests {
         for given in ["", "-1", "first", "1.5", "18446744073709551616"] {
             let error = given.parse::<From>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{given:?} is neither")), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_place_to_listen_is_a_host_and_a_port() {
-        for good in ["127.0.0.1:8080", "localhost:0", "[::1]:80", "node-1.example:65535"] {
-            assert_eq!(good.parse::<HostPort>().map(|parsed| parsed.to_string()), Ok(good.to_owned()));
-        }
-        for bad in ["", "8080", ":8080", "localhost", "localhost:", "localhost:65536", "::1:80", "[x]:1", "http://a:1"]
-        {
-            assert_eq!(bad.parse::<HostPort>(), Err(BadHostPort), "{bad}");
         }
     }
 

@@ -2,16 +2,14 @@
 
 use crate::args::{Dev, HostPort, Output};
 use crate::failure::Failure;
+use crate::node::{self, Patience};
 use crate::output;
 use crate::signals::Signals;
-use seedlog_agent::{Agent, Config, StopReason};
-use seedlog_runtime::clock;
-use seedlog_runtime::disk::RealDisk;
+use seedlog_agent::{Agent, Config};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A node alone leads within a second; a log that needs long to be read was read before.
@@ -19,37 +17,15 @@ const READY_MAX: Duration = Duration::from_secs(30);
 
 pub async fn run(args: Dev, format: Output) -> Result<ExitCode, Failure> {
     // From here on a signal is a wish to stop, also during the start.
-    let mut signals = Signals::install()?;
+    let signals = Signals::install()?;
     let dir = Dir::choose(args.data_dir.as_deref())?;
     let mut config = Config::new(dir.path().to_owned(), (Ipv4Addr::LOCALHOST, args.rpc_port).into());
     config.http_addr = Some(resolved(&args.http_addr).await?);
     config.node_name = "dev".to_owned();
-
-    let agent = Agent::start(config, Arc::new(RealDisk::new())).await.map_err(Failure::Start)?;
-    let ended = seedlog_runtime::select! {
-        () = signals.next() => None,
-        reason = serve(&agent, &dir, format) => Some(reason),
-    };
-    if ended.is_none() {
-        eprintln!("stopping: finishing what is in flight (once more to stop at once)");
-    }
-    seedlog_runtime::select! {
-        () = agent.shutdown() => {}
-        () = signals.next() => eprintln!("not waiting: what was acknowledged is safe, what was not is unknown"),
-    }
-    match ended {
-        None | Some(Ok(StopReason::Shutdown)) => Ok(ExitCode::SUCCESS),
-        Some(Ok(StopReason::Failed(why))) => Err(Failure::Stopped { why }),
-        Some(Err(failure)) => Err(failure),
-    }
+    node::run(config, signals, Patience::AtMost(READY_MAX), |agent| say_ready(agent, &dir, format)).await
 }
 
-async fn serve(agent: &Agent, dir: &Dir, format: Output) -> Result<StopReason, Failure> {
-    match clock::timeout(READY_MAX, agent.node().ready()).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) => return Ok(agent.stopped().await),
-        Err(_) => return Err(Failure::NotReady { after: READY_MAX }),
-    }
+fn say_ready(agent: &Agent, dir: &Dir, format: Output) -> Result<(), Failure> {
     if format == Output::Json {
         let ready = json!({
             "rpc_addr": agent.rpc_addr().to_string(),
@@ -61,16 +37,12 @@ async fn serve(agent: &Agent, dir: &Dir, format: Output) -> Result<StopReason, F
     } else {
         eprint!("{}", what_to_try(agent, dir));
     }
-    Ok(agent.stopped().await)
+    Ok(())
 }
 
-/// IPv4 first: a name like `localhost` has both, and gRPC is on 127.0.0.1.
+/// As `--http-addr` names it.
 async fn resolved(addr: &HostPort) -> Result<SocketAddr, Failure> {
-    let failed = |why| Failure::HttpAddr { given: addr.to_string(), why };
-    let found = tokio::net::lookup_host((addr.host.as_str(), addr.port)).await;
-    let mut found: Vec<SocketAddr> = found.map_err(|error| failed(error.to_string()))?.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| failed("the name has no address".to_owned()))
+    addr.resolve().await.map_err(|why| Failure::HttpAddr { given: addr.to_string(), why })
 }
 
 fn what_to_try(agent: &Agent, dir: &Dir) -> String {

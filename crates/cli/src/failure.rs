@@ -16,6 +16,10 @@ pub const UNKNOWN_OUTCOME: u8 = 3;
 pub enum Failure {
     #[error("{0}")]
     Start(seedlog_agent::StartError),
+    #[error("{error} ({settings})")]
+    Listen { error: Box<seedlog_agent::StartError>, settings: String },
+    #[error("{0}")]
+    Setting(crate::agent::BadSetting),
     #[error("the node has stopped: {why}")]
     Stopped { why: String },
     #[error("the node is not ready after {after:?}")]
@@ -72,7 +76,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Address(_) | Failure::NotChecked { .. } => USAGE,
+            Failure::Address(_) | Failure::Setting(_) | Failure::NotChecked { .. } => USAGE,
             Failure::Bench(error) if error.is_usage() => USAGE,
             Failure::Produce(broken) => broken.exit_code(),
             _ => FAILED,

@@ -1,28 +1,36 @@
 //! The `seedlog` command. Data goes to stdout, all else to stderr.
 
+mod agent;
 mod args;
 mod bench;
 mod consume;
 mod dev;
 mod failure;
+mod host_port;
 mod input;
 mod lines;
+mod node;
 mod output;
 mod produce;
 mod signals;
+mod size;
 mod status;
 mod verify;
 
 use args::{Cli, Command};
 use clap::parser::ValueSource;
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let given = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
-    let quiet = if matches!(cli.command, Command::Dev(_)) { "info,openraft=warn" } else { "warn,openraft=error" };
+    let quiet = if matches!(cli.command, Command::Dev(_) | Command::Agent(_)) {
+        "info,openraft=warn"
+    } else {
+        "warn,openraft=error"
+    };
     let filter = match EnvFilter::try_new(cli.log.as_deref().unwrap_or(quiet)) {
         Ok(filter) => filter,
         Err(error) => {
@@ -45,7 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::FAILED);
         }
     };
-    let done = runtime.block_on(run(cli));
+    let done = runtime.block_on(run(cli, &given));
     // Not a plain drop: a thread may still wait for a line on stdin that nobody will write.
     runtime.shutdown_background();
     match done {
@@ -57,8 +65,9 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, failure::Failure> {
+async fn run(cli: Cli, given: &ArgMatches) -> Result<ExitCode, failure::Failure> {
     match cli.command {
+        Command::Agent(args) => agent::run(*args, given, cli.output).await,
         Command::Dev(args) => dev::run(args, cli.output).await,
         Command::Produce(args) => produce::run(args, cli.output).await,
         Command::Consume(args) => consume::run(args, cli.output).await,

@@ -62,6 +62,20 @@ impl DataDir {
         Ok(DataDir { disk: disk.clone(), root: root.to_owned(), identity, has_log, _lock: lock })
     }
 
+    /// Whether `root` is a data directory already, or what is left of one. Changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`] if that cannot be seen.
+    pub fn is_one(disk: &dyn Disk, root: &Path) -> Result<bool, OpenError> {
+        for name in ["identity", "groups"] {
+            let found = disk.exists(&root.join(name));
+            if found.map_err(|error| OpenError::Io { what: "use", path: root.to_owned(), error })? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a log was there before: then one that is not there now is lost, and no new one may begin.
     pub fn has_log(&self) -> bool {
         self.has_log

@@ -43,6 +43,7 @@ struct Inner {
     in_flight: Arc<Semaphore>,
     freed: watch::Sender<u64>,
     stop: Stop,
+    pristine: bool,
 }
 
 impl Node {
@@ -98,11 +99,12 @@ impl Node {
         let raft = Raft::new(config.node_id, openraft_config, Network, store.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
 
-        let pristine = recovered.last.is_none() && vote.is_none();
+        let mut pristine = recovered.last.is_none() && vote.is_none();
         if pristine && config.bootstrap {
             let me = Peer { rpc_addr: config.rpc_addr.clone() };
             let initialized = raft.initialize(BTreeMap::from([(config.node_id, me)])).await;
             initialized.map_err(|error| StartError::Raft(error.to_string()))?;
+            pristine = false;
         } else if is_only_voter(&raft, config.node_id).await? {
             // Nobody else could win, or object: no need to wait for the timeout.
             raft.trigger().elect(false).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
@@ -121,8 +123,8 @@ impl Node {
             }
         }));
         let in_flight = Arc::new(Semaphore::new(config.in_flight_bytes_max));
-        let node =
-            Node { inner: Arc::new(Inner { config, raft, store, queue, progress, space, in_flight, freed, stop }) };
+        let inner = Inner { config, raft, store, queue, progress, space, in_flight, freed, stop, pristine };
+        let node = Node { inner: Arc::new(inner) };
         drop(spawn(crate::retention::follow(node.clone())));
         Ok(node)
     }
@@ -150,6 +152,24 @@ impl Node {
                 },
             }
         }
+    }
+
+    /// Returns when this node knows no leader, or has stopped.
+    pub async fn leaderless(&self) {
+        let mut metrics = self.raft().metrics();
+        while metrics.borrow_watched().current_leader.is_some() {
+            select! {
+                _ = self.stopped() => return,
+                changed = metrics.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+        }
+    }
+
+    /// Whether this node was no member of any cluster when it started: then it waits for one to take it in.
+    pub fn is_pristine(&self) -> bool {
+        self.inner.pristine
     }
 
     pub fn status(&self) -> Status {

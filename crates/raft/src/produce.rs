@@ -15,6 +15,10 @@ use seedlog_log::{Command, Outcome, RecordBatch};
 use seedlog_runtime::clock;
 use tokio::sync::OwnedSemaphorePermit;
 
+/// What an entry takes on the disk beyond its records, at most: headers of batch and frame, padding, a
+/// row of the index, its conditions. The reserve must hold all that is in flight, tiny records too.
+const ENTRY_OVERHEAD_BYTES: usize = 288;
+
 /// Records that are durable, on a majority, at these offsets, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Produced {
@@ -77,7 +81,8 @@ impl Node {
         payload: impl FnOnce() -> Bytes,
     ) -> Result<Pending, ProduceError> {
         self.check_running()?;
-        let permits = bytes.min(self.config().in_flight_bytes_max) as u32;
+        let held = if command { bytes } else { bytes + ENTRY_OVERHEAD_BYTES };
+        let permits = held.min(self.config().in_flight_bytes_max) as u32;
         let room = self.in_flight().acquire_many_owned(permits).await;
         let room = room.map_err(|_closed| ProduceError::Stopped(self.stop_reason_or_shutdown()))?;
         // A trim makes room: it is what the reserve is kept for.

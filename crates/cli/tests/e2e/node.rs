@@ -12,7 +12,10 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 pub fn seedlog(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedlog"));
-    command.args(args).env_remove("SEEDLOG_LOG").stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEEDLOG_")) {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -41,12 +44,14 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A running `seedlog dev`.
+/// A running `seedlog dev` or `seedlog agent`.
 pub struct Node {
     child: Child,
     pub rpc: String,
     pub http: String,
     pub data_dir: PathBuf,
+    /// All that the ready line says.
+    pub ready: serde_json::Value,
     stderr: PathBuf,
     _scratch: tempfile::TempDir,
 }
@@ -62,18 +67,26 @@ impl Node {
         let limited = format!("trap '' XFSZ; ulimit -f {file_blocks_max}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_seedlog")]);
-        Node::spawn(command, &["--data-dir", data_dir.to_str().unwrap()])
+        Node::spawn(command, "dev", &["--data-dir", data_dir.to_str().unwrap()])
     }
 
     pub fn start_with(args: &[&str]) -> Node {
-        Node::spawn(seedlog(&[]), args)
+        Node::spawn(seedlog(&[]), "dev", args)
     }
 
-    fn spawn(mut command: Command, args: &[&str]) -> Node {
+    /// As a service, with these in its environment. The HTTP address of one that has none is empty.
+    pub fn agent(args: &[&str], environment: &[(&str, &str)]) -> Node {
+        let mut command = seedlog(&[]);
+        command.envs(environment.iter().copied());
+        Node::spawn(command, "agent", args)
+    }
+
+    fn spawn(mut command: Command, subcommand: &str, args: &[&str]) -> Node {
         let scratch = tempfile::tempdir().unwrap();
         let stderr = scratch.path().join("stderr");
         let mut child = command
-            .args(["dev", "--rpc-port", "0", "--output", "json"])
+            .args([subcommand, "--output", "json"])
+            .args(if args.contains(&"--config-file") { &[][..] } else { &["--rpc-port", "0"] })
             .args(if args.contains(&"--http-addr") { &[][..] } else { &["--http-addr", "127.0.0.1:0"] })
             .args(args)
             .stdout(Stdio::piped())
@@ -86,11 +99,12 @@ impl Node {
             let _ = child.kill();
             panic!("no ready line but {line:?}: {}", std::fs::read_to_string(&stderr).unwrap())
         });
-        let field = |name: &str| ready[name].as_str().unwrap().to_owned();
+        let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         Node {
             rpc: field("rpc_addr"),
             http: field("http_addr"),
             data_dir: field("data_dir").into(),
+            ready,
             child,
             stderr,
             _scratch: scratch,

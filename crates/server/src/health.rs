@@ -1,0 +1,95 @@
+//! `grpc.health.v1`: serving means that this node leads or knows a leader, and is not stopping. A full
+//! disk is no reason not to serve: what is there can be read.
+//!
+//! Not part of the simulation, which has no such service.
+
+use crate::service::Service;
+use crate::stopping::Stopping;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use seedlog_api::v1::log_server::SERVICE_NAME;
+use seedlog_raft::Node;
+use seedlog_runtime::rpc::Services;
+use seedlog_runtime::{select, watch};
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+pub fn add_health(services: Services, service: &Service) -> Services {
+    let (sender, serving) = watch::channel(false);
+    seedlog_runtime::spawn(follow(service.node().clone(), service.stopping().clone(), sender));
+    services.add(HealthServer::new(Answers { serving }))
+}
+
+/// Until the node stops: false is the last word.
+async fn follow(node: Node, stopping: Stopping, serving: watch::Sender<bool>) {
+    let until_stopped = async {
+        while node.ready().await.is_ok() {
+            serving.send(true);
+            node.leaderless().await;
+            serving.send(false);
+        }
+    };
+    select! {
+        () = stopping.wait() => {}
+        () = until_stopped => {}
+    }
+    serving.send(false);
+}
+
+struct Answers {
+    serving: watch::Receiver<bool>,
+}
+
+/// Empty is the server as a whole.
+fn is_known(service: &str) -> bool {
+    service.is_empty() || service == SERVICE_NAME
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+fn status(serving: bool) -> ServingStatus {
+    if serving { ServingStatus::Serving } else { ServingStatus::NotServing }
+}
+
+#[tonic::async_trait]
+impl Health for Answers {
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = &request.get_ref().service;
+        if !is_known(service) {
+            let message =
+                format!("no service {service:?} here; there is {SERVICE_NAME:?}, and \"\" for the whole server");
+            return Err(Status::not_found(message));
+        }
+        Ok(Response::new(answer(status(*self.serving.borrow()))))
+    }
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let known = is_known(&request.get_ref().service);
+        let statuses = changes(self.serving.clone())
+            .map(move |serving| if known { status(serving) } else { ServingStatus::ServiceUnknown })
+            // What is unknown stays so: it is said once.
+            .scan(None, |last, status| {
+                let news = last.replace(status) != Some(status);
+                std::future::ready(Some(news.then_some(status)))
+            })
+            .filter_map(std::future::ready);
+        Ok(Response::new(statuses.map(|status| Ok(answer(status))).boxed()))
+    }
+}
+
+/// The value, and each one after it; ends with the last, so that a node that stops waits for no watcher.
+fn changes(serving: watch::Receiver<bool>) -> impl futures_util::Stream<Item = bool> + Send {
+    stream::unfold((serving, true), async |(mut serving, first)| {
+        if !first && serving.changed().await.is_err() {
+            return None;
+        }
+        let now = *serving.borrow_and_update();
+        Some((now, (serving, false)))
+    })
+}
