@@ -147,7 +147,7 @@ mod tests {
             (Config { limits, ..config() }, "in_flight_max is 0, it must be from 1 to 65536"),
             (
                 Config { in_flight_bytes_max: 1 << 20, ..config() },
-                "in_flight_bytes_max is 1048576, it must be from 4194496 to 1073741824",
+                "in_flight_bytes_max is 1048576, it must be from 4194368 to 1073741824",
             ),
             (
                 Config { reserve_bytes: 1 << 20, ..config() },

@@ -136,15 +136,7 @@ impl Node {
     /// If the node stops first.
     pub async fn ready(&self) -> Result<(), NotReady> {
         let mut metrics = self.raft().metrics();
-        loop {
-            let is_ready = {
-                let now = metrics.borrow_watched();
-                let applied = self.progress().now().last;
-                now.current_leader.is_some() && applied.is_some_and(|last| last.term == now.current_term)
-            };
-            if is_ready {
-                return Ok(());
-            }
+        while !self.is_ready() {
             select! {
                 reason = self.stopped() => return Err(NotReady(reason)),
                 changed = metrics.changed() => if changed.is_err() {
@@ -152,12 +144,24 @@ impl Node {
                 },
             }
         }
+        Ok(())
     }
 
-    /// Returns when this node knows no leader, or has stopped.
-    pub async fn leaderless(&self) {
+    /// Whether it is so now that [`Node::ready`] would return at once.
+    pub fn is_ready(&self) -> bool {
+        let metrics = self.raft().metrics();
+        let now = metrics.borrow_watched();
+        let applied = self.progress().now().last;
+        // A node that has stopped says to the end what it knew last.
+        self.stop_reason().is_none()
+            && now.current_leader.is_some()
+            && applied.is_some_and(|last| last.term == now.current_term)
+    }
+
+    /// Returns when the node is not ready, be it that it has stopped.
+    pub async fn unready(&self) {
         let mut metrics = self.raft().metrics();
-        while metrics.borrow_watched().current_leader.is_some() {
+        while self.is_ready() {
             select! {
                 _ = self.stopped() => return,
                 changed = metrics.changed() => if changed.is_err() {

@@ -19,7 +19,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 pub fn add_health(services: Services, service: &Service) -> Services {
     let (sender, serving) = watch::channel(false);
     seedlog_runtime::spawn(follow(service.node().clone(), service.stopping().clone(), sender));
-    services.add(HealthServer::new(Answers { serving }))
+    services.add(HealthServer::new(Answers { service: service.clone(), serving }))
 }
 
 /// Until the node stops: false is the last word.
@@ -27,7 +27,7 @@ async fn follow(node: Node, stopping: Stopping, serving: watch::Sender<bool>) {
     let until_stopped = async {
         while node.ready().await.is_ok() {
             serving.send(true);
-            node.leaderless().await;
+            node.unready().await;
             serving.send(false);
         }
     };
@@ -39,7 +39,15 @@ async fn follow(node: Node, stopping: Stopping, serving: watch::Sender<bool>) {
 }
 
 struct Answers {
+    service: Service,
+    /// What watchers are told; what is asked is looked up.
     serving: watch::Receiver<bool>,
+}
+
+impl Answers {
+    fn serves(&self) -> bool {
+        self.service.node().is_ready() && !self.service.stopping().is_set()
+    }
 }
 
 /// Empty is the server as a whole.
@@ -66,14 +74,17 @@ impl Health for Answers {
                 format!("no service {service:?} here; there is {SERVICE_NAME:?}, and \"\" for the whole server");
             return Err(Status::not_found(message));
         }
-        Ok(Response::new(answer(status(*self.serving.borrow()))))
+        Ok(Response::new(answer(status(self.serves()))))
     }
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let known = is_known(&request.get_ref().service);
-        let statuses = changes(self.serving.clone())
+        let later = changes(self.serving.clone());
+        let now = stream::iter([self.serves()]);
+        let statuses = now
+            .chain(later)
             .map(move |serving| if known { status(serving) } else { ServingStatus::ServiceUnknown })
-            // What is unknown stays so: it is said once.
+            // Only news: what is unknown stays so, and is said once.
             .scan(None, |last, status| {
                 let news = last.replace(status) != Some(status);
                 std::future::ready(Some(news.then_some(status)))
@@ -83,13 +94,11 @@ impl Health for Answers {
     }
 }
 
-/// The value, and each one after it; ends with the last, so that a node that stops waits for no watcher.
+/// Each value from now on; ends with the last, so that a node that stops waits for no watcher.
 fn changes(serving: watch::Receiver<bool>) -> impl futures_util::Stream<Item = bool> + Send {
-    stream::unfold((serving, true), async |(mut serving, first)| {
-        if !first && serving.changed().await.is_err() {
-            return None;
-        }
+    stream::unfold(serving, async |mut serving| {
+        serving.changed().await.ok()?;
         let now = *serving.borrow_and_update();
-        Some((now, (serving, false)))
+        Some((now, serving))
     })
 }
