@@ -1,20 +1,27 @@
 //! The command line: names, defaults and help. No behaviour.
 
+use crate::admin::args::{Describe, Fence, Retention, Trim};
 pub use crate::agent::args::Agent;
 pub use crate::host_port::HostPort;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::moment::Moment;
+use crate::shell::{Completions, Man};
+use crate::size::Size;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 pub const RPC_PORT: u16 = 8400;
 
 const AFTER_HELP: &str = "\
-Examples:
+To try it, start a node in one terminal and talk to it in another:
   seedlog dev                                    a node on loopback, in a temporary directory
   seedlog produce access.log                     one record a line
   seedlog consume --from 10 -n 5                 five values from offset 10, one a line
   seedlog consume --follow | grep ERROR          everything, and then what comes
   seedlog status --output json | jq .servers
+
+To run it as a service:
+  seedlog agent --data-dir /var/lib/seedlog --bootstrap
   seedlog verify /var/lib/seedlog                is every byte what was written? (node stopped)
 
 Data goes to stdout, all else to stderr.
@@ -26,7 +33,7 @@ Exit codes:
   3  `produce`: records were sent and not answered, so whether they are in the log is unknown;
      what is known is in the summary";
 
-/// A replicated, replayable commit log.
+/// A durable commit log: records are appended, kept in order, and read by offset.
 #[derive(Debug, Parser)]
 #[command(name = "seedlog", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
@@ -51,7 +58,7 @@ pub enum Output {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs one node on loopback, to try things out
+    /// Runs a node on loopback, to try things out
     Dev(Dev),
     /// Runs a node as a service, configured by flags, environment and a file
     Agent(Box<Agent>),
@@ -61,10 +68,22 @@ pub enum Command {
     Consume(Consume),
     /// Prints what the servers say of themselves
     Status(Status),
+    /// Prints what the log holds, and what holds for it
+    Describe(Describe),
+    /// Gives up the records before an offset
+    Trim(Trim),
+    /// Shows or sets how long, and how much, is kept
+    Retention(Retention),
+    /// Refuses producers that were replaced
+    Fence(Fence),
     /// Checks every byte of a stopped node's data directory, changing nothing
     Verify(Verify),
     /// Measures how fast a node acknowledges and hands out records
     Bench(crate::bench::args::Bench),
+    /// Prints a shell's completions
+    Completions(Completions),
+    /// Prints a man page
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -95,11 +114,55 @@ pub struct Connection {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The newline is not part of a record; a last line without one is a record too; an empty file has none.
-The summary names the first and the last offset that were acknowledged, that is: fsynced.")]
+The summary names the first and the last offset that were acknowledged, that is: fsynced.
+
+With --producer-id each record is a request of its own. When it is not known what became of some records
+(exit code 3), send them again with the sequence they had: those that are in the log stay as they are. The
+last 64 of a producer are recognised; sending again from further back is refused, with the sequence to go
+on from.
+
+Examples:
+  seedlog produce access.log
+  seedlog produce --whole --key logo --header content-type=image/png logo.png
+  seedlog consume --json --addr old:8400 | seedlog produce --json --addr new:8400
+  seedlog produce --producer-id import-1 events        run again, it appends nothing twice
+  seedlog produce --expect-offset 0 genesis            only into an empty log")]
 pub struct Produce {
     /// The file to read; `-` is stdin
-    #[arg(default_value = "-")]
+    #[arg(default_value = "-", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+
+    /// The key of every record
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+
+    /// A header of every record; may be given more than once
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    pub headers: Vec<String>,
+
+    /// Each line is a record in JSON, as `consume --json` prints it
+    #[arg(long)]
+    pub json: bool,
+
+    /// The whole input is one record, newlines and all
+    #[arg(long, conflicts_with = "json")]
+    pub whole: bool,
+
+    /// Exactly once: records that this producer sent before are not appended again
+    #[arg(long, value_name = "ID", help_heading = "Conditions")]
+    pub producer_id: Option<String>,
+
+    /// The first record's number, counted by the producer over all it ever sends [default: 0]
+    #[arg(long, value_name = "N", requires = "producer_id", help_heading = "Conditions")]
+    pub sequence: Option<u64>,
+
+    /// Append only if the first record gets this offset, and the others those after it
+    #[arg(long, value_name = "N", help_heading = "Conditions")]
+    pub expect_offset: Option<u64>,
+
+    /// Append only while the log's fencing token is not above this one (see `seedlog fence`)
+    #[arg(long, value_name = "N", help_heading = "Conditions")]
+    pub fencing_token: Option<u64>,
 
     #[command(flatten)]
     pub connection: Connection,
@@ -108,15 +171,29 @@ pub struct Produce {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --follow it ends at the end the log had when it began.
-With --output json each line is an object with offset, value (base64), term and append_time_ms.")]
+From a time: the first record appended then or later. With --output json each line is an object with
+offset, value (base64), term, append_time_ms, and what else the record has: key, headers, timestamp_ms, type.
+
+Examples:
+  seedlog consume --from 10 -n 5
+  seedlog consume --from -1h --follow                  the last hour, and what comes
+  seedlog consume --from 2026-11-24T10:00:00Z --json | jq -r '.value | @base64d'")]
 pub struct Consume {
-    /// `earliest`, `latest` or an offset
-    #[arg(long, default_value = "earliest", value_name = "WHERE", allow_negative_numbers = true)]
+    /// `earliest`, `latest`, an offset, or a time: RFC 3339, @seconds since 1970, or ago, such as -1h
+    #[arg(long, default_value = "earliest", value_name = "WHERE", allow_hyphen_values = true)]
     pub from: From,
 
     /// Stop after so many records
     #[arg(short = 'n', long = "count", value_name = "N")]
     pub count: Option<u64>,
+
+    /// Stop before the values take more than so many bytes together, such as 10MiB; one is printed anyway
+    #[arg(long, value_name = "SIZE")]
+    pub max_bytes: Option<Size>,
+
+    /// Print JSON, as --output json does
+    #[arg(long)]
+    pub json: bool,
 
     /// Go on with what is appended later
     #[arg(long, short)]
@@ -144,6 +221,7 @@ pub enum From {
     Earliest,
     Latest,
     Offset(u64),
+    Time(Moment),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -153,7 +231,12 @@ pub struct BadFrom {
 
 impl std::fmt::Display for BadFrom {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} is neither `earliest`, `latest` nor an offset (0, 1, 2, ...)", self.given)
+        write!(
+            f,
+            "{:?} is neither `earliest`, `latest`, an offset (0, 1, 2, ...) nor a time (2026-11-24T10:00:00Z, \
+             @1764000000, -1h)",
+            self.given
+        )
     }
 }
 
@@ -166,7 +249,11 @@ impl FromStr for From {
         match given {
             "earliest" => Ok(From::Earliest),
             "latest" => Ok(From::Latest),
-            number => number.parse().map(From::Offset).map_err(|_| BadFrom { given: given.to_owned() }),
+            other => match (other.parse(), other.parse()) {
+                (Ok(offset), _) => Ok(From::Offset(offset)),
+                (Err(_), Ok(moment)) => Ok(From::Time(moment)),
+                _ => Err(BadFrom { given: given.to_owned() }),
+            },
         }
     }
 }
@@ -190,6 +277,8 @@ mod tests {
             let error = given.parse::<From>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{given:?} is neither")), "{error}");
         }
+        assert_eq!("@5".parse(), Ok(From::Time(Moment::At(5000))));
+        assert_eq!("-2s".parse(), Ok(From::Time(Moment::Ago(2000))));
     }
 
     #[test]

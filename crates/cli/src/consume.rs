@@ -3,14 +3,17 @@
 use crate::args::{Consume, From, Output};
 use crate::failure::Failure;
 use crate::output::{Reader, written};
+use crate::size::Size;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
-use seedlog_client::{Client, Error, Record, Start, Tail};
+use seedlog_client::{Client, Error, Fetch, Record, Start, Tail};
+use seedlog_runtime::clock;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
     let addr = &args.connection.addr;
@@ -20,6 +23,7 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
             From::Earliest => Start::Earliest,
             From::Latest => Start::Latest,
             From::Offset(offset) => Start::Offset(offset),
+            From::Time(moment) => Start::Time(moment.since_1970_ms(clock::wall_ms())),
         };
         (start, args.count)
     } else {
@@ -29,8 +33,13 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
             From::Latest => there.end,
             From::Offset(asked) if asked > there.end => return Err(Failure::PastTheEnd { asked, end: there.end }),
             From::Offset(asked) => asked,
+            From::Time(moment) => {
+                let since = moment.since_1970_ms(clock::wall_ms());
+                first_since(&client, since).await.map_err(|error| Failure::call(addr, error))?.unwrap_or(there.end)
+            }
         };
-        let left = there.end - first;
+        // The first one of a time may have come since.
+        let left = there.end.saturating_sub(first);
         (Start::Offset(first), Some(args.count.map_or(left, |count| count.min(left))))
     };
     if count == Some(0) {
@@ -38,8 +47,20 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
     }
     let mut tail = client.consume_stream(start).await.map_err(|error| Failure::call(addr, error))?;
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    copy(&mut tail, addr, out, count, format).await?;
+    let stop = Stop { count, bytes_max: args.max_bytes.map(|Size(bytes)| bytes) };
+    let format = if args.json { Output::Json } else { format };
+    copy(&mut tail, addr, out, stop, format).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The offset of the first record appended at `since_ms` or later, if there is one.
+async fn first_since(client: &Client, since_ms: i64) -> Result<Option<u64>, Error> {
+    let fetch = Fetch { start: Start::Time(since_ms), records_max: 1, bytes_max: 0, wait: Duration::ZERO };
+    match client.fetch(fetch).await {
+        Ok(records) => Ok(records.first().map(|record| record.offset)),
+        Err(error) if error.out_of_range().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the log holds now: a read that must miss is answered with the valid range, by the leader.
@@ -50,14 +71,15 @@ async fn range(client: &Client) -> Result<Range<u64>, Error> {
     }
 }
 
-async fn copy(
-    tail: &mut Tail,
-    addr: &str,
-    mut out: impl Write,
+/// After how much it ends.
+struct Stop {
     count: Option<u64>,
-    format: Output,
-) -> Result<(), Failure> {
+    bytes_max: Option<u64>,
+}
+
+async fn copy(tail: &mut Tail, addr: &str, mut out: impl Write, stop: Stop, format: Output) -> Result<(), Failure> {
     let mut copied = 0;
+    let mut bytes = 0;
     let mut last = None;
     loop {
         // What is printed must not wait in a buffer for what is not there yet.
@@ -72,13 +94,18 @@ async fn copy(
         };
         let why = match next {
             Some(Ok(record)) => {
+                bytes += record.value.len() as u64;
+                if copied > 0 && stop.bytes_max.is_some_and(|max| bytes > max) {
+                    written(out.flush()).map_err(Failure::Stdout)?;
+                    return Ok(());
+                }
                 let wrote = written(write(&mut out, &record, format)).map_err(Failure::Stdout)?;
                 copied += 1;
                 last = Some(record.offset);
                 if wrote == Reader::Gone {
                     return Ok(());
                 }
-                if Some(copied) == count {
+                if Some(copied) == stop.count || stop.bytes_max.is_some_and(|max| bytes >= max) {
                     written(out.flush()).map_err(Failure::Stdout)?;
                     return Ok(());
                 }

@@ -43,6 +43,12 @@ pub enum Failure {
     Call { addr: String, error: Error },
     #[error("offset {asked} is past the log's end, {end}; --follow waits for it")]
     PastTheEnd { asked: u64, end: u64 },
+    #[error("a retention of nothing at all: to give up every record use `seedlog trim`, to keep every one --none")]
+    NoRetention,
+    #[error("no command {given:?}; there are {known}")]
+    NoSuchCommand { given: String, known: String },
+    #[error("{0}")]
+    Record(crate::record::BadOption),
     #[error("the stream from {addr} has ended: {why}; `--from {next}` goes on where it stopped")]
     TailEnded { addr: String, why: String, next: u64 },
 
@@ -77,6 +83,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Address(_) | Failure::Setting(_) | Failure::NotChecked { .. } => USAGE,
+            Failure::NoRetention | Failure::NoSuchCommand { .. } | Failure::Record(_) => USAGE,
             Failure::Bench(error) if error.is_usage() => USAGE,
             Failure::Produce(broken) => broken.exit_code(),
             _ => FAILED,

@@ -8,7 +8,7 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 const REQUEST_RECORDS_MAX: usize = 1000;
 
 /// No server takes a record this long, and a line is kept in memory until it ends.
-const LINE_BYTES_MAX: usize = 8 << 20;
+pub const LINE_BYTES_MAX: usize = 8 << 20;
 
 /// Lines that go in together, as one atomic batch.
 #[derive(Debug, PartialEq, Eq, Default)]

@@ -1,5 +1,6 @@
 //! The `seedlog` command. Data goes to stdout, all else to stderr.
 
+mod admin;
 mod agent;
 mod args;
 mod bench;
@@ -9,9 +10,12 @@ mod failure;
 mod host_port;
 mod input;
 mod lines;
+mod moment;
 mod node;
 mod output;
 mod produce;
+mod record;
+mod shell;
 mod signals;
 mod size;
 mod status;
@@ -73,6 +77,12 @@ async fn run(cli: Cli, given: &ArgMatches) -> Result<ExitCode, failure::Failure>
         Command::Consume(args) => consume::run(args, cli.output).await,
         Command::Status(args) => status::run(args, cli.output).await,
         Command::Verify(args) => verify::run(args, cli.output).await,
+        Command::Trim(args) => admin::trim(args, cli.output).await,
+        Command::Describe(args) => admin::describe(args, cli.output).await,
+        Command::Fence(args) => admin::fence(args, cli.output).await,
+        Command::Retention(args) => admin::retention(args, cli.output).await,
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
         Command::Bench(args) => bench::run(args, cli.output).await,
     }
 }

@@ -1,16 +1,22 @@
 //! `seedlog produce`: lines in, offsets out.
 //!
-//! Requests go out without waiting for answers, at most [`IN_FLIGHT_MAX`] of them, and the stream ends
-//! at the first that fails: what is in the log is then a prefix of the input (and whoever else wrote).
+//! Requests go out without waiting for answers, at most [`IN_FLIGHT_MAX`] of them (of at most 256 KiB, or one
+//! line: what an unanswered input takes in memory), and the stream ends at the first that fails: what is in
+//! the log is then a prefix of the input (and whoever else wrote).
 
 use crate::args::{Output, Produce};
 use crate::failure::{FAILED, Failure, UNKNOWN_OUTCOME};
 use crate::input::Input;
-use crate::lines::{Group, Lines, TooLong};
+use crate::lines::{Group, LINE_BYTES_MAX, Lines, TooLong};
 use crate::output;
+use crate::record::{BadOption, BadRecord, Shape};
 use crate::signals::Signals;
+use bytes::BytesMut;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seedlog_client::{ApiError, Client, Error, Options, Outcome, ProduceResults, ProduceSender, Record};
+use seedlog_client::{
+    ApiError, Client, Conditions, Error, IN_FLIGHT_MAX, Options, Outcome, ProduceResults, ProduceSender,
+    ProducerSequence, Record,
+};
 use serde::Serialize;
 use std::io;
 use std::pin::pin;
@@ -18,8 +24,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// With requests of at most 256 KiB, or one line: what an unanswered input takes in memory.
-const IN_FLIGHT_MAX: usize = 64;
 /// A request that waits behind others for a slow disk is not lost.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
@@ -30,6 +34,8 @@ pub struct Tally {
     acked: u64,
     first_offset: Option<u64>,
     last_offset: Option<u64>,
+    /// Of the acknowledged ones, those that were in the log before: sent again by their producer.
+    repeated: u64,
     /// Refused: surely not in the log.
     not_written: u64,
     /// Sent and not answered: in the log, or not.
@@ -71,6 +77,10 @@ enum Why {
     Input(io::Error),
     #[error("{0}")]
     Line(TooLong),
+    #[error("{0}")]
+    Record(BadRecord),
+    #[error("the input has more than {max} bytes, which no record can have")]
+    TooLarge { max: usize },
 }
 
 impl std::fmt::Display for Broken {
@@ -80,6 +90,9 @@ impl std::fmt::Display for Broken {
             // The batch is ours, not the user's: what it says of a record is about a line.
             Why::Answer(Error::Server(ApiError::RecordTooLarge { index, bytes, max })) => {
                 write!(f, "line {} has {bytes} bytes, the limit is {max}", acked + *index as u64 + 1)?;
+            }
+            Why::Answer(Error::Server(error @ (ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. }))) => {
+                write!(f, "{error}: go on with --sequence, and with the line that had it")?;
             }
             why => write!(f, "{why}")?,
         }
@@ -102,8 +115,13 @@ impl Broken {
 pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
     let addr = &args.connection.addr;
     let input = Input::open(&args.file).map_err(|error| Failure::Open { path: args.file.clone(), error })?;
-    let options =
-        Options { in_flight_max: IN_FLIGHT_MAX, answer_max: ANSWER_MAX, past_errors: false, ..Options::default() };
+    let road = Road::new(&args).map_err(Failure::Record)?;
+    let options = Options {
+        in_flight_max: road.in_flight_max(),
+        answer_max: ANSWER_MAX,
+        past_errors: false,
+        ..Options::default()
+    };
     let client = Client::connect_with(addr, options)?;
     // From here on it ends with a summary, whatever ends it.
     let mut signals = Signals::install()?;
@@ -125,7 +143,7 @@ pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
 
     let input_bytes = input.bytes;
     let progress = progress(input_bytes);
-    let pumped = pump(input, sender, results, signals, &progress).await;
+    let pumped = pump(input, road, sender, results, signals, &progress).await;
     progress.finish_and_clear();
     let Pumped { tally, why, sent_whole } = pumped;
     summarise(tally, format).map_err(Failure::Stdout)?;
@@ -147,6 +165,7 @@ struct Pumped {
 
 async fn pump(
     input: Input,
+    road: Road,
     sender: ProduceSender,
     mut results: ProduceResults,
     mut signals: Signals,
@@ -155,7 +174,7 @@ async fn pump(
     let mut tally = Tally::default();
     // What each request held, in order; as many at most as are in flight.
     let (sent, mut unanswered) = mpsc::unbounded_channel();
-    let mut sending = Box::pin(send(input, sender, sent));
+    let mut sending = Box::pin(send(input, Sending { road, sender, sent, records: 0 }));
     let mut sent_whole = false;
     let mut why = {
         // Dropped half-way only by an interrupt, which is about that, too: an answer is taken in one step.
@@ -205,8 +224,83 @@ fn better(first: Option<Why>, second: Option<Why>) -> Option<Why> {
     }
 }
 
+/// How input becomes requests.
+struct Road {
+    shape: Shape,
+    /// All of the input is one record.
+    whole: bool,
+    /// Of the first record.
+    conditions: Conditions,
+}
+
+impl Road {
+    fn new(args: &Produce) -> Result<Road, BadOption> {
+        let shape = Shape::new(args.json, args.key.as_deref(), &args.headers)?;
+        let producer = args.producer_id.clone().map(|id| ProducerSequence {
+            id,
+            sequence: args.sequence.unwrap_or(0),
+            gap_allowed: false,
+        });
+        let conditions =
+            Conditions { producer, expected_offset: args.expect_offset, fencing_token: args.fencing_token };
+        Ok(Road { shape, whole: args.whole, conditions })
+    }
+
+    /// One after the other if each depends on where the one before went: of two under way, the second might
+    /// find its offset although the first did not.
+    fn in_flight_max(&self) -> usize {
+        if self.conditions.expected_offset.is_some() { 1 } else { IN_FLIGHT_MAX }
+    }
+
+    /// Whether a request has one record only: sent again, a request must have the records it had, and what
+    /// comes through a pipe is not cut at the same lines twice.
+    fn one_by_one(&self) -> bool {
+        self.conditions.producer.is_some()
+    }
+
+    /// For what follows the first `records`.
+    fn conditions_after(&self, records: u64) -> Conditions {
+        let mut conditions = self.conditions.clone();
+        if let Some(producer) = &mut conditions.producer {
+            producer.sequence = producer.sequence.saturating_add(records);
+        }
+        conditions.expected_offset = conditions.expected_offset.map(|offset| offset.saturating_add(records));
+        conditions
+    }
+}
+
+struct Sending {
+    road: Road,
+    sender: ProduceSender,
+    sent: mpsc::UnboundedSender<Group>,
+    /// Sent so far.
+    records: u64,
+}
+
 /// Sends the input, all of it or up to what cannot be sent.
-async fn send(mut input: Input, mut sender: ProduceSender, sent: mpsc::UnboundedSender<Group>) -> Result<(), Why> {
+async fn send(input: Input, mut sending: Sending) -> Result<(), Why> {
+    if sending.road.whole { whole(input, &mut sending).await } else { lines(input, &mut sending).await }
+}
+
+async fn whole(mut input: Input, sending: &mut Sending) -> Result<(), Why> {
+    let mut all = BytesMut::new();
+    loop {
+        let (rest, chunk) = input.next().await;
+        input = rest;
+        let chunk = chunk.map_err(Why::Input)?;
+        if chunk.is_empty() {
+            break;
+        }
+        all.extend_from_slice(&chunk);
+        if all.len() > LINE_BYTES_MAX {
+            return Err(Why::TooLarge { max: LINE_BYTES_MAX });
+        }
+    }
+    let input_bytes = all.len() as u64;
+    sending.group(Group { lines: vec![all.freeze()], records: 1, input_bytes }).await
+}
+
+async fn lines(mut input: Input, sending: &mut Sending) -> Result<(), Why> {
     let mut lines = Lines::default();
     loop {
         let (rest, chunk) = input.next().await;
@@ -217,25 +311,59 @@ async fn send(mut input: Input, mut sender: ProduceSender, sent: mpsc::Unbounded
         }
         let (groups, too_long) = lines.push(chunk);
         for group in groups {
-            send_group(&mut sender, &sent, group).await?;
+            sending.groups(group).await?;
         }
         if let Some(too_long) = too_long {
             return Err(Why::Line(too_long));
         }
     }
-    if let Some(group) = lines.end() {
-        send_group(&mut sender, &sent, group).await?;
+    match lines.end() {
+        Some(group) => sending.group(group).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
-async fn send_group(sender: &mut ProduceSender, sent: &mpsc::UnboundedSender<Group>, group: Group) -> Result<(), Why> {
-    let records = group.lines.iter().map(|line| Record { value: line.clone(), ..Record::default() }).collect();
-    match sender.send(records).await {
+impl Sending {
+    /// One request, or one for each line of `group`, all of which ended with a newline.
+    async fn groups(&mut self, group: Group) -> Result<(), Why> {
+        if !self.road.one_by_one() {
+            return self.group(group).await;
+        }
+        for line in group.lines {
+            let input_bytes = line.len() as u64 + 1;
+            self.group(Group { lines: vec![line], records: 1, input_bytes }).await?;
+        }
+        Ok(())
+    }
+
+    async fn group(&mut self, group: Group) -> Result<(), Why> {
+        let mut records = Vec::with_capacity(group.lines.len());
+        for (line, number) in group.lines.iter().zip(self.records + 1..) {
+            match self.road.shape.record(line, number) {
+                Ok(record) => records.push(record),
+                Err(bad) => {
+                    // What is before it in the group goes in, as what is before the group did.
+                    let input_bytes = group.lines[..records.len()].iter().map(|line| line.len() as u64 + 1).sum();
+                    let before = Group { records: records.len() as u64, lines: Vec::new(), input_bytes };
+                    if !records.is_empty() {
+                        self.request(records, before).await?;
+                    }
+                    return Err(Why::Record(bad));
+                }
+            }
+        }
         // Without its lines: only the numbers are needed from here on.
-        Ok(()) => sent.send(group.counted()).map_err(|_| Why::StreamEnded),
-        Err(Error::StreamEnded) => Err(Why::StreamEnded),
-        Err(error) => Err(Why::Answer(error)),
+        self.request(records, group.counted()).await
+    }
+
+    async fn request(&mut self, records: Vec<Record>, group: Group) -> Result<(), Why> {
+        let conditions = self.road.conditions_after(self.records);
+        self.records += group.records;
+        match self.sender.send_if(records, &conditions).await {
+            Ok(()) => self.sent.send(group).map_err(|_| Why::StreamEnded),
+            Err(Error::StreamEnded) => Err(Why::StreamEnded),
+            Err(error) => Err(Why::Answer(error)),
+        }
     }
 }
 
@@ -252,6 +380,7 @@ async fn answers(
         match result {
             Ok(produced) => {
                 tally.acked += group.records;
+                tally.repeated += if produced.repeated { group.records } else { 0 };
                 tally.first_offset.get_or_insert(produced.first_offset);
                 tally.last_offset = Some(produced.first_offset + u64::from(produced.count) - 1);
                 progress.inc(group.input_bytes);
@@ -286,7 +415,12 @@ fn summarise(tally: Tally, format: Output) -> io::Result<output::Reader> {
     match (format, tally.first_offset, tally.last_offset) {
         (Output::Json, ..) => output::json(&tally),
         (Output::Text, Some(first), Some(last)) => {
-            output::bytes(format!("{} records acknowledged, offsets {first} to {last}\n", tally.acked).as_bytes())
+            let again = match tally.repeated {
+                0 => String::new(),
+                repeated => format!(" ({repeated} were there already)"),
+            };
+            let acked = tally.acked;
+            output::bytes(format!("{acked} records acknowledged, offsets {first} to {last}{again}\n").as_bytes())
         }
         (Output::Text, ..) => output::bytes(b"0 records acknowledged\n"),
     }

@@ -7,7 +7,7 @@ use crate::service::Service;
 use crate::stopping::Stopping;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use seedlog_api::v1::log_server::SERVICE_NAME;
+use seedlog_api::v1::{admin_server, log_server};
 use seedlog_raft::Node;
 use seedlog_runtime::rpc::Services;
 use seedlog_runtime::{select, watch};
@@ -52,7 +52,7 @@ impl Answers {
 
 /// Empty is the server as a whole.
 fn is_known(service: &str) -> bool {
-    service.is_empty() || service == SERVICE_NAME
+    ["", log_server::SERVICE_NAME, admin_server::SERVICE_NAME].contains(&service)
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
@@ -70,8 +70,8 @@ impl Health for Answers {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
         let service = &request.get_ref().service;
         if !is_known(service) {
-            let message =
-                format!("no service {service:?} here; there is {SERVICE_NAME:?}, and \"\" for the whole server");
+            let name = log_server::SERVICE_NAME;
+            let message = format!("no service {service:?} here; there is {name:?}, and \"\" for the whole server");
             return Err(Status::not_found(message));
         }
         Ok(Response::new(answer(status(self.serves()))))

@@ -91,8 +91,8 @@ fn one_connection_carries_many_requests_and_errors_do_not_end_it() {
 fn a_command_that_makes_no_sense_is_refused_with_2_and_a_hint() {
     let cases: [(&[&str], &str); 8] = [
         (&[], "Usage"),
-        (&["consume", "--from", "yesterday"], "neither `earliest`, `latest` nor an offset"),
-        (&["consume", "--from", "-1"], "\"-1\" is neither `earliest`, `latest` nor an offset"),
+        (&["consume", "--from", "yesterday"], "neither `earliest`, `latest`, an offset"),
+        (&["consume", "--from", "-1"], "\"-1\" is neither `earliest`, `latest`, an offset"),
         (&["consume", "-n", "-1"], "-1"),
         (&["dev", "--http-addr", "8080"], "such as 127.0.0.1:8080"),
         (&["status", "--log", "a=b=c"], "seedlog: --log \"a=b=c\""),

@@ -77,7 +77,7 @@ fn a_directory_of_a_newer_format_is_left_to_a_newer_seedlog() {
     refused(
         &data,
         &[],
-        &["has data format 7, this program reads up to 1", "use a newer seedlog", data.to_str().unwrap()],
+        &["has data format 7, this program reads up to ", "use a newer seedlog", data.to_str().unwrap()],
     );
 }
 

@@ -69,7 +69,7 @@ fn as_json_each_record_is_a_line_and_a_summary_is_one_object() {
     let node = Node::start_with(&[]);
     let summary = must(&["produce", "--output", "json", "--addr", &node.rpc], b"a\nb\n");
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
-    let wanted = r#"{"acked":2,"first_offset":0,"last_offset":1,"not_written":0,"unknown":0}"#;
+    let wanted = r#"{"acked":2,"first_offset":0,"last_offset":1,"not_written":0,"repeated":0,"unknown":0}"#;
     assert_eq!(summary, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
 
     let output = text(&must(&["consume", "--output", "json", "--addr", &node.rpc], b""));

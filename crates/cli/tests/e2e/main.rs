@@ -4,14 +4,17 @@
 // Tests stand outside the product: they look at its files and wait for its processes.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod admin;
 mod agent;
 mod bad_input;
 mod bad_start;
 mod bench;
 mod chapter_1;
+mod conditions;
 mod crash;
 mod grpc_bytes;
 mod health;
 mod lifecycle;
 mod lines;
 mod node;
+mod shell;
