@@ -12,7 +12,7 @@ use crate::types::{TypeConfig, Vote};
 use crate::vote::VoteFile;
 use openraft::storage::IOFlushed;
 use seedlog_log::{Checkpoint, Entry, Reader, WriteError};
-use seedlog_runtime::{blocking, clock, spawn};
+use seedlog_runtime::{blocking, blocking_in_turn, clock, spawn};
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io;
@@ -227,16 +227,16 @@ impl Writer {
             }
         }
         let upto = batch.last().map(|entry| entry.id.index);
-        self.write(move |log| log.write(&batch)).await;
-        if self.failed.is_none() {
-            let space = self.space.clone();
-            self.write(move |log| {
-                log.sync()?;
-                space.look();
-                Ok(())
-            })
-            .await;
-        }
+        let space = self.space.clone();
+        let log = self.log.take().expect("no step is under way");
+        let sync = move |log: &mut seedlog_log::Writer| {
+            log.sync()?;
+            space.look();
+            Ok(())
+        };
+        let (log, result) = blocking_in_turn(log, move |log| log.write(&batch), sync).await;
+        self.log = Some(log);
+        self.note(result);
         if self.failed.is_none()
             && let Some(upto) = upto
         {

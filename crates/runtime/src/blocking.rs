@@ -26,9 +26,59 @@ pub async fn blocking<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static)
     }
 }
 
+/// Two steps on `state`, the second only after the first has succeeded: as two calls of [`blocking`], the
+/// state handed from one to the other. In production it is one trip to a blocking thread and back, which
+/// costs as much as a short disk write; in the simulation it is two, and a node may go down in between.
+pub async fn blocking_in_turn<S, E>(
+    mut state: S,
+    first: impl FnOnce(&mut S) -> Result<(), E> + Send + 'static,
+    second: impl FnOnce(&mut S) -> Result<(), E> + Send + 'static,
+) -> (S, Result<(), E>)
+where
+    S: Send + 'static,
+    E: Send + 'static,
+{
+    #[cfg(not(madsim))]
+    return blocking(move || {
+        let result = first(&mut state).and_then(|()| second(&mut state));
+        (state, result)
+    })
+    .await;
+    #[cfg(madsim)]
+    {
+        let (mut state, result) = blocking(move || {
+            let result = first(&mut state);
+            (state, result)
+        })
+        .await;
+        if result.is_err() {
+            return (state, result);
+        }
+        blocking(move || {
+            let result = second(&mut state);
+            (state, result)
+        })
+        .await
+    }
+}
+
 #[cfg(all(test, not(madsim)))]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_second_step_follows_the_first_and_only_if_that_succeeded() {
+        let step = |name, result| {
+            move |done: &mut Vec<&str>| {
+                done.push(name);
+                result
+            }
+        };
+        let both = blocking_in_turn(vec![], step("first", Ok(())), step("second", Err(2))).await;
+        assert_eq!(both, (vec!["first", "second"], Err(2)));
+        let one = blocking_in_turn(vec![], step("first", Err(1)), step("second", Ok(()))).await;
+        assert_eq!(one, (vec!["first"], Err(1)));
+    }
 
     #[tokio::test]
     async fn the_result_comes_back_from_another_thread() {

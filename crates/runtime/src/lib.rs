@@ -18,7 +18,7 @@ pub mod sim;
 mod spawn;
 pub mod watch;
 
-pub use blocking::blocking;
+pub use blocking::{blocking, blocking_in_turn};
 pub use rng::rng;
 pub use spawn::{JoinHandle, spawn};
 
