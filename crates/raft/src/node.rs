@@ -264,19 +264,17 @@ fn reason_of(fatal: &Fatal<TypeConfig>) -> StopReason {
 
 /// Whichever fails first, Raft or the disk under it, takes the other along.
 async fn supervise(raft: Raft, stop: Stop) {
-    let mut metrics = raft.metrics();
+    // Closed when Raft ends, whatever ends it. Its full metrics would tell, too, and wake us for every record.
+    let mut until_ended = raft.server_metrics();
     loop {
-        let running = metrics.borrow_watched().running_state.clone();
-        if let Err(fatal) = running {
-            match reason_of(&fatal) {
-                StopReason::Shutdown => stop.shutdown(),
-                StopReason::Failed(reason) => stop.fail(reason),
-            }
-        }
         select! {
             _ = stop.stopped() => break,
-            changed = metrics.changed() => if changed.is_err() {
-                stop.fail("raft ended without a reason");
+            changed = until_ended.changed() => if changed.is_err() {
+                match raft.metrics().borrow_watched().running_state.clone().map_err(|fatal| reason_of(&fatal)) {
+                    Err(StopReason::Shutdown) => stop.shutdown(),
+                    Err(StopReason::Failed(reason)) => stop.fail(reason),
+                    Ok(()) => stop.fail("raft ended without a reason"),
+                }
             },
         }
     }
