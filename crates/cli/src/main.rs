@@ -50,6 +50,9 @@ fn main() -> ExitCode {
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
+    if let Err(error) = seedlog_runtime::disk::raise_open_files_max() {
+        tracing::warn!(%error, "the limit of open files stays as it is: a log keeps one open for each 64 MB");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -12,7 +12,7 @@ mod real;
 pub mod sim;
 
 pub use error::DiskError;
-pub use real::RealDisk;
+pub use real::{RealDisk, raise_open_files_max};
 pub use sim::SimDisk;
 
 /// How [`Disk::open`] treats a file that is, or is not, there.

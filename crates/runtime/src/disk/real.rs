@@ -25,6 +25,25 @@ impl RealDisk {
     }
 }
 
+/// A log keeps a file open for each of its segments, and the usual limit of 1024 files, which is there for
+/// the sake of programs that use `select`, would end it at 64 GB: raises this process's to what it may be
+/// raised to. Returns the limit that holds from now on.
+pub fn raise_open_files_max() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` has room for what the call fills in.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is valid, and outlives the call.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let mut options = fs::OpenOptions::new();
@@ -235,5 +254,21 @@ impl Map for RealMap {
 
     fn flush(&self) -> io::Result<()> {
         self.region.flush().map_err(|error| named("sync map of", &self.path, error))
+    }
+}
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` has room for what the call fills in.
+        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+        let lower = libc::rlimit { rlim_cur: limit.rlim_max - 1, ..limit };
+        // SAFETY: `lower` is valid. One file less harms no test that runs beside this one.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &lower) }, 0);
+        assert_eq!(raise_open_files_max().unwrap(), limit.rlim_max);
     }
 }
