@@ -11,9 +11,5 @@ pub async fn bind(addr: SocketAddr) -> Result<HttpListener, StartError> {
 }
 
 pub fn serve(listener: HttpListener, service: Service) -> JoinHandle<()> {
-    seedlog_runtime::spawn(async move {
-        if let Err(error) = listener.serve(service).await {
-            tracing::error!(%error, "the HTTP server has stopped");
-        }
-    })
+    seedlog_runtime::spawn(listener.serve(service))
 }

@@ -237,7 +237,8 @@ impl Node {
         &self.inner.freed
     }
 
-    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+    /// Why it has stopped, if it has.
+    pub fn stop_reason(&self) -> Option<StopReason> {
         self.inner.stop.reason()
     }
 

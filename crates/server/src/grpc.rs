@@ -16,16 +16,12 @@ use seedlog_api::v1::{
     TrimResponse,
 };
 use seedlog_runtime::rpc::{Services, is_undecodable, wire, wire_stream};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Answers of a produce stream that are handed to the transport and not yet taken by it.
 const ANSWERS_AHEAD: usize = 16;
-
-/// How long a question about the servers waits for this node to know.
-const READY_MAX: Duration = Duration::from_secs(2);
 
 /// Adds `log.v1.Log` and `log.v1.Admin` to what a listener serves.
 pub fn add_log(services: Services, service: Service) -> Services {
@@ -77,12 +73,7 @@ impl Log for Grpc {
     }
 
     async fn get_servers(&self, _request: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
-        // A node that has just started does not know yet what it has; it says so after a moment.
-        let ready = seedlog_runtime::clock::timeout(READY_MAX, self.service.node().ready());
-        if !matches!(ready.await, Ok(Ok(()))) {
-            tracing::debug!("asked for the servers, and not ready");
-        }
-        Ok(Response::new(wire(self.service.servers())?))
+        Ok(Response::new(wire(self.service.get_servers().await)?))
     }
 }
 

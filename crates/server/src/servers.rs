@@ -3,9 +3,18 @@
 use crate::service::Service;
 use seedlog_api::v1::{GetServersResponse, Role, Server};
 use seedlog_raft::Status;
+use std::time::Duration;
+
+/// How long a question about the servers waits for this node to know.
+const READY_MAX: Duration = Duration::from_secs(2);
 
 impl Service {
-    pub(crate) fn servers(&self) -> GetServersResponse {
+    /// A node that has just started does not know yet what it has; it says so after a moment.
+    pub async fn get_servers(&self) -> GetServersResponse {
+        let ready = seedlog_runtime::clock::timeout(READY_MAX, self.node().ready());
+        if !matches!(ready.await, Ok(Ok(()))) {
+            tracing::debug!("asked for the servers, and not ready");
+        }
         GetServersResponse { servers: servers(&self.node().status(), self.cluster_id(), self.rpc_addr()) }
     }
 }

@@ -1,0 +1,198 @@
+//! What an administrator asks of a log, and what the servers say of themselves.
+
+use super::answer;
+use super::body::json;
+use super::failure::Failure;
+use crate::service::Service;
+use axum::response::Response;
+use seedlog_api::v1::{
+    DescribeRequest, FenceRequest, Fencing, Retention, Role, Server, SetRetentionRequest, TrimRequest,
+};
+use serde::{Deserialize, Serialize};
+
+const TRIM: &str = r#"{"first_offset":<number>}"#;
+const RETENTION: &str = r#"{"bytes_max":<number>,"age_ms_max":<number>}"#;
+const FENCE: &str = r#"{"token":<number>,"required":<true or false>}"#;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trim {
+    first_offset: u64,
+}
+
+/// Both bounds at once: what is left out is no limit.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionJson {
+    #[serde(default)]
+    bytes_max: u64,
+    #[serde(default)]
+    age_ms_max: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FencingJson {
+    token: u64,
+    #[serde(default)]
+    required: bool,
+}
+
+#[derive(Serialize)]
+struct Description {
+    first_offset: u64,
+    next_offset: u64,
+    last_time_ms: i64,
+    fencing: FencingJson,
+    retention: RetentionJson,
+    producers: u32,
+    segments: u32,
+    bytes: u64,
+    record_bytes_max: u64,
+    batch_bytes_max: u64,
+}
+
+#[derive(Serialize)]
+struct Servers {
+    servers: Vec<ServerJson>,
+}
+
+/// Numbers only of the server that answers: it knows no others.
+#[derive(Serialize)]
+struct ServerJson {
+    id: String,
+    rpc_addr: String,
+    is_leader: bool,
+    role: &'static str,
+    cluster_id: String,
+    #[serde(flatten)]
+    own: Option<OwnNumbers>,
+}
+
+#[derive(Serialize)]
+struct OwnNumbers {
+    term: u64,
+    first_offset: u64,
+    next_offset: u64,
+    last_index: u64,
+    committed_index: u64,
+    applied_index: u64,
+    version: String,
+}
+
+pub async fn servers(service: &Service) -> Response {
+    let servers = service.get_servers().await.servers.into_iter().map(server).collect();
+    answer::json(&Servers { servers })
+}
+
+pub async fn describe(service: &Service) -> Result<Response, Failure> {
+    let described = service.describe(DescribeRequest::default()).await?;
+    Ok(answer::json(&Description {
+        first_offset: described.first_offset,
+        next_offset: described.next_offset,
+        last_time_ms: described.last_time_ms,
+        fencing: described.fencing.into(),
+        retention: described.retention.into(),
+        producers: described.producers,
+        segments: described.segments,
+        bytes: described.bytes,
+        record_bytes_max: described.record_bytes_max,
+        batch_bytes_max: described.batch_bytes_max,
+    }))
+}
+
+pub async fn trim(service: &Service, body: &[u8]) -> Result<Response, Failure> {
+    let Trim { first_offset } = json(body, TRIM)?;
+    let trimmed = service.trim(TrimRequest { first_offset, ..TrimRequest::default() }).await?;
+    Ok(answer::json(&Trim { first_offset: trimmed.first_offset }))
+}
+
+pub async fn retention(service: &Service) -> Result<Response, Failure> {
+    let described = service.describe(DescribeRequest::default()).await?;
+    Ok(answer::json(&RetentionJson::from(described.retention)))
+}
+
+pub async fn set_retention(service: &Service, body: &[u8]) -> Result<Response, Failure> {
+    let RetentionJson { bytes_max, age_ms_max } = json(body, RETENTION)?;
+    let retention = Some(Retention { bytes_max, age_ms_max });
+    let set = service.set_retention(SetRetentionRequest { retention, ..SetRetentionRequest::default() }).await?;
+    Ok(answer::json(&RetentionJson::from(set.retention)))
+}
+
+pub async fn fence(service: &Service, body: &[u8]) -> Result<Response, Failure> {
+    let FencingJson { token, required } = json(body, FENCE)?;
+    let fencing = Some(Fencing { token, required });
+    let set = service.fence(FenceRequest { fencing, ..FenceRequest::default() }).await?;
+    Ok(answer::json(&FencingJson::from(set.fencing)))
+}
+
+impl From<Option<Retention>> for RetentionJson {
+    fn from(kept: Option<Retention>) -> RetentionJson {
+        let Retention { bytes_max, age_ms_max } = kept.unwrap_or_default();
+        RetentionJson { bytes_max, age_ms_max }
+    }
+}
+
+impl From<Option<Fencing>> for FencingJson {
+    fn from(fencing: Option<Fencing>) -> FencingJson {
+        let Fencing { token, required } = fencing.unwrap_or_default();
+        FencingJson { token, required }
+    }
+}
+
+fn server(server: Server) -> ServerJson {
+    let answers = !server.version.is_empty();
+    let role = match server.role() {
+        Role::Leader => "leader",
+        Role::Voter => "voter",
+        Role::Learner => "learner",
+        // A node that does not know yet that it is a member.
+        Role::Unspecified if answers => "starting",
+        Role::Unspecified => "unknown",
+    };
+    let own = answers.then(|| OwnNumbers {
+        term: server.term,
+        first_offset: server.first_offset,
+        next_offset: server.next_offset,
+        last_index: server.last_index,
+        committed_index: server.committed_index,
+        applied_index: server.applied_index,
+        version: server.version,
+    });
+    let Server { id, rpc_addr, is_leader, cluster_id, .. } = server;
+    ServerJson { id, rpc_addr, is_leader, role, cluster_id, own }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_field_that_is_missing_or_unknown_is_named() {
+        let trim = |body: &str| json::<Trim>(body.as_bytes(), TRIM).err().unwrap().to_string();
+        let retention = |body: &str| json::<RetentionJson>(body.as_bytes(), RETENTION).err().unwrap().to_string();
+        let fence = |body: &str| json::<FencingJson>(body.as_bytes(), FENCE).err().unwrap().to_string();
+        let cases = [
+            (trim(""), "the body is empty, expected {\"first_offset\":<number>}"),
+            (trim("{}"), "missing field `first_offset` at line 1, column 2"),
+            (trim(r#"{"first_offset":1,"log":"x"}"#), "unknown field `log`, expected `first_offset`"),
+            (retention(r#"{"bytes_max":null}"#), "invalid type: null, expected u64"),
+            (retention(r#"{"age_max":1}"#), "unknown field `age_max`, expected `bytes_max` or `age_ms_max`"),
+            (fence("{}"), "missing field `token`"),
+            (fence(r#"{"token":1,"required":1}"#), "invalid type: integer `1`, expected a boolean"),
+        ];
+        for (error, wanted) in cases {
+            assert!(error.contains(wanted), "{error:?} does not say {wanted:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(body in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(json::<Trim>(&body, TRIM).is_err());
+            prop_assert!(json::<RetentionJson>(&body, RETENTION).is_err());
+            prop_assert!(json::<FencingJson>(&body, FENCE).is_err());
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Is it alive (else restart it), and can it be asked (else ask another).
+
+use super::answer;
+use super::failure::Failure;
+use crate::service::Service;
+use axum::response::Response;
+use seedlog_raft::StopReason;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// A full disk or a lost leader is nothing that a restart would mend; a failed disk may be.
+pub fn live(service: &Service) -> Result<Response, Failure> {
+    match service.node().stop_reason() {
+        Some(failed @ StopReason::Failed(_)) => Err(Failure::NotLive { what: failed.to_string() }),
+        Some(StopReason::Shutdown) | None => Ok(answer::json(&Health { status: "live" })),
+    }
+}
+
+pub fn ready(service: &Service) -> Result<Response, Failure> {
+    let stopped = service.node().stop_reason();
+    let reasons = [
+        ("SHUTTING_DOWN", service.stopping().is_set() || stopped == Some(StopReason::Shutdown)),
+        ("NODE_FAILED", matches!(stopped, Some(StopReason::Failed(_)))),
+        ("NO_LEADER", service.node().status().leader_id.is_none()),
+    ];
+    let reasons: Vec<&str> = reasons.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect();
+    if reasons.is_empty() { Ok(answer::json(&Health { status: "ready" })) } else { Err(Failure::NotReady { reasons }) }
+}

@@ -1,0 +1,132 @@
+//! Connections: accepted, served, and at the end drained.
+//!
+//! Our own loop over hyper, since axum's has no deadline for a request's head and waits for one that is half sent.
+
+use super::routes;
+use crate::service::Service;
+use crate::stopping::Stopping;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use seedlog_runtime::clock;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A request's head has to arrive within this time; an idle connection is closed after it.
+const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// At a stop, a connection on which nothing is being answered has this long: for the rest of an answer to leave,
+/// not for the rest of a request to come.
+const IDLE_MAX_AT_STOP: Duration = Duration::from_millis(500);
+/// What one connection may hold, in and out: the largest head, and how far an answer runs ahead of its socket.
+const CONNECTION_BYTES_MAX: usize = 64 << 10;
+/// Out of file descriptors, say: some come free only when somebody else is done.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// A bound listener, not serving yet.
+pub struct HttpListener {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+}
+
+impl HttpListener {
+    /// # Errors
+    /// The operating system's, such as an address in use.
+    pub async fn bind(addr: SocketAddr) -> io::Result<HttpListener> {
+        let listener = TcpListener::bind(addr).await?;
+        let local_addr = listener.local_addr()?;
+        Ok(HttpListener { listener, local_addr })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until the service is stopping and every request under way is answered. Dropped, it cuts them off.
+    pub async fn serve(self, service: Service) {
+        let stopping = service.stopping().clone();
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = seedlog_runtime::select! {
+                () = stopping.wait() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(serve_connection(socket, service.clone(), stopping.clone()));
+                }
+                // Its client hung up before it was looked at.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "no HTTP connection can be accepted at the moment");
+                    clock::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            }
+        }
+        drop(self.listener);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+async fn serve_connection(socket: TcpStream, service: Service, stopping: Stopping) {
+    // Small answers, each of them waited for. A socket that cannot is slower, and no error.
+    let _ = socket.set_nodelay(true);
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let counted = under_way.clone();
+    let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (service, under_way) = (service.clone(), UnderWay::new(&counted));
+        async move {
+            let response = routes::answer(service, request.map(Body::new)).await;
+            drop(under_way);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(CONNECTION_BYTES_MAX)
+        .serve_connection(TokioIo::new(socket), handler);
+    let mut served = pin!(served);
+    let ended = seedlog_runtime::select! {
+        ended = served.as_mut() => Some(ended),
+        () = stopping.wait() => None,
+    };
+    if let Some(ended) = ended {
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection broke off");
+        }
+        return;
+    }
+    served.as_mut().graceful_shutdown();
+    while clock::timeout(IDLE_MAX_AT_STOP, served.as_mut()).await.is_err() {
+        if under_way.load(Ordering::Relaxed) == 0 {
+            tracing::debug!("an HTTP request that was half sent was given up at the stop");
+            return;
+        }
+    }
+}
+
+/// A request that came and is not answered yet.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn new(count: &Arc<AtomicUsize>) -> UnderWay {
+        count.fetch_add(1, Ordering::Relaxed);
+        UnderWay(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
