@@ -18,3 +18,5 @@ mod lifecycle;
 mod lines;
 mod node;
 mod shell;
+mod tail;
+mod v1;

@@ -115,6 +115,10 @@ impl Node {
         std::fs::read_to_string(&self.stderr).unwrap()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// kill -9.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

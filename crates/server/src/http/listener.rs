@@ -1,17 +1,19 @@
 //! Connections: accepted, served, and at the end drained.
 //!
 //! Our own loop over hyper, since axum's has no deadline for a request's head and waits for one that is half sent.
+//! HTTP/2 is understood too, without TLS: not least for a gRPC client that has the wrong port.
 
 use super::routes;
 use crate::service::Service;
 use crate::stopping::Stopping;
 use axum::body::Body;
 use axum::extract::Request;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use seedlog_runtime::clock;
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -23,6 +25,10 @@ use tokio::task::JoinSet;
 
 /// A request's head has to arrive within this time; an idle connection is closed after it.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// Over HTTP/2 it is asked instead whether it is still there.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+const KEEPALIVE_MAX: Duration = Duration::from_secs(10);
+const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// At a stop, a connection on which nothing is being answered has this long: for the rest of an answer to leave,
 /// not for the rest of a request to come.
 const IDLE_MAX_AT_STOP: Duration = Duration::from_millis(500);
@@ -80,53 +86,84 @@ impl HttpListener {
 async fn serve_connection(socket: TcpStream, service: Service, stopping: Stopping) {
     // Small answers, each of them waited for. A socket that cannot is slower, and no error.
     let _ = socket.set_nodelay(true);
-    let under_way = Arc::new(AtomicUsize::new(0));
-    let counted = under_way.clone();
+    let requests = Arc::new(Requests::default());
+    let counted = requests.clone();
     let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let (service, under_way) = (service.clone(), UnderWay::new(&counted));
+        let (service, under_way) = (service.clone(), UnderWay::new(counted.clone()));
         async move {
             let response = routes::answer(service, request.map(Body::new)).await;
             drop(under_way);
             Ok::<_, Infallible>(response)
         }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(CONNECTION_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), handler);
-    let mut served = pin!(served);
+    let builder = builder();
+    let mut served = pin!(builder.serve_connection(TokioIo::new(socket), handler));
     let ended = seedlog_runtime::select! {
         ended = served.as_mut() => Some(ended),
         () = stopping.wait() => None,
+        () = requests.are_late() => return,
     };
     if let Some(ended) = ended {
         if let Err(error) = ended {
-            tracing::debug!(%error, "an HTTP connection broke off");
+            tracing::debug!(error, "an HTTP connection broke off");
         }
         return;
     }
     served.as_mut().graceful_shutdown();
     while clock::timeout(IDLE_MAX_AT_STOP, served.as_mut()).await.is_err() {
-        if under_way.load(Ordering::Relaxed) == 0 {
+        if requests.under_way.load(Ordering::Relaxed) == 0 {
             tracing::debug!("an HTTP request that was half sent was given up at the stop");
             return;
         }
     }
 }
 
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(CONNECTION_BYTES_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_send_buf_size(CONNECTION_BYTES_MAX);
+    builder
+}
+
+/// Of one connection.
+#[derive(Default)]
+struct Requests {
+    came: AtomicUsize,
+    under_way: AtomicUsize,
+}
+
+impl Requests {
+    /// Returns if the first one has not come in time. Before it, whether this is HTTP/2 is open, and hyper waits.
+    async fn are_late(&self) {
+        clock::sleep(HEAD_DEADLINE).await;
+        if self.came.load(Ordering::Relaxed) > 0 {
+            pending().await
+        }
+    }
+}
+
 /// A request that came and is not answered yet.
-struct UnderWay(Arc<AtomicUsize>);
+struct UnderWay(Arc<Requests>);
 
 impl UnderWay {
-    fn new(count: &Arc<AtomicUsize>) -> UnderWay {
-        count.fetch_add(1, Ordering::Relaxed);
-        UnderWay(count.clone())
+    fn new(requests: Arc<Requests>) -> UnderWay {
+        requests.came.fetch_add(1, Ordering::Relaxed);
+        requests.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(requests)
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
