@@ -3,6 +3,7 @@
 use super::answer;
 use super::body::json;
 use super::failure::Failure;
+use super::whole::Whole;
 use crate::service::Service;
 use axum::response::Response;
 use seedlog_api::v1::{
@@ -17,7 +18,7 @@ const FENCE: &str = r#"{"token":<number>,"required":<true or false>}"#;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Trim {
-    first_offset: u64,
+    first_offset: Whole<u64>,
 }
 
 /// Both bounds at once: what is left out is no limit.
@@ -25,15 +26,15 @@ struct Trim {
 #[serde(deny_unknown_fields)]
 struct RetentionJson {
     #[serde(default)]
-    bytes_max: u64,
+    bytes_max: Whole<u64>,
     #[serde(default)]
-    age_ms_max: u64,
+    age_ms_max: Whole<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FencingJson {
-    token: u64,
+    token: Whole<u64>,
     #[serde(default)]
     required: bool,
 }
@@ -102,9 +103,9 @@ pub async fn describe(service: &Service) -> Result<Response, Failure> {
 }
 
 pub async fn trim(service: &Service, body: &[u8]) -> Result<Response, Failure> {
-    let Trim { first_offset } = json(body, TRIM)?;
+    let Trim { first_offset: Whole(first_offset) } = json(body, TRIM)?;
     let trimmed = service.trim(TrimRequest { first_offset, ..TrimRequest::default() }).await?;
-    Ok(answer::json(&Trim { first_offset: trimmed.first_offset }))
+    Ok(answer::json(&Trim { first_offset: Whole(trimmed.first_offset) }))
 }
 
 pub async fn retention(service: &Service) -> Result<Response, Failure> {
@@ -113,14 +114,14 @@ pub async fn retention(service: &Service) -> Result<Response, Failure> {
 }
 
 pub async fn set_retention(service: &Service, body: &[u8]) -> Result<Response, Failure> {
-    let RetentionJson { bytes_max, age_ms_max } = json(body, RETENTION)?;
+    let RetentionJson { bytes_max: Whole(bytes_max), age_ms_max: Whole(age_ms_max) } = json(body, RETENTION)?;
     let retention = Some(Retention { bytes_max, age_ms_max });
     let set = service.set_retention(SetRetentionRequest { retention, ..SetRetentionRequest::default() }).await?;
     Ok(answer::json(&RetentionJson::from(set.retention)))
 }
 
 pub async fn fence(service: &Service, body: &[u8]) -> Result<Response, Failure> {
-    let FencingJson { token, required } = json(body, FENCE)?;
+    let FencingJson { token: Whole(token), required } = json(body, FENCE)?;
     let fencing = Some(Fencing { token, required });
     let set = service.fence(FenceRequest { fencing, ..FenceRequest::default() }).await?;
     Ok(answer::json(&FencingJson::from(set.fencing)))
@@ -129,14 +130,14 @@ pub async fn fence(service: &Service, body: &[u8]) -> Result<Response, Failure> 
 impl From<Option<Retention>> for RetentionJson {
     fn from(kept: Option<Retention>) -> RetentionJson {
         let Retention { bytes_max, age_ms_max } = kept.unwrap_or_default();
-        RetentionJson { bytes_max, age_ms_max }
+        RetentionJson { bytes_max: Whole(bytes_max), age_ms_max: Whole(age_ms_max) }
     }
 }
 
 impl From<Option<Fencing>> for FencingJson {
     fn from(fencing: Option<Fencing>) -> FencingJson {
         let Fencing { token, required } = fencing.unwrap_or_default();
-        FencingJson { token, required }
+        FencingJson { token: Whole(token), required }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::answer;
 use super::body::{BadBody, Object, decoded, json};
 use super::failure::Failure;
+use super::whole::Whole;
 use crate::service::Service;
 use axum::response::Response;
 use base64::Engine as _;
@@ -34,7 +35,7 @@ struct RecordIn {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConsumeIn {
-    offset: u64,
+    offset: Whole<u64>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +78,7 @@ fn value(body: &[u8]) -> Result<Bytes, BadBody> {
 
 /// The offset in the body of `GET /`.
 fn offset(body: &[u8]) -> Result<u64, BadBody> {
-    let ConsumeIn { offset } = json(body, CONSUME)?;
+    let ConsumeIn { offset: Whole(offset) } = json(body, CONSUME)?;
     Ok(offset)
 }
 

@@ -15,5 +15,6 @@ mod openapi;
 mod query;
 mod records;
 mod routes;
+mod whole;
 
 pub use listener::HttpListener;

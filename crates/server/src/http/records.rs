@@ -4,6 +4,7 @@ use super::answer;
 use super::body::{BadBody, Object, decoded, given, json};
 use super::failure::Failure;
 use super::query::Query;
+use super::whole::Whole;
 use crate::limits::Limits;
 use crate::service::Service;
 use axum::response::Response;
@@ -31,15 +32,15 @@ struct ProduceIn {
     #[serde(default, deserialize_with = "given")]
     records: Option<Vec<Object<RecordIn>>>,
     #[serde(default, deserialize_with = "given")]
-    expected_offset: Option<u64>,
+    expected_offset: Option<Whole<u64>>,
+    #[serde(default, deserialize_with = "given")]
+    producer_id: Option<String>,
     #[serde(default)]
-    producer_id: String,
-    #[serde(default)]
-    sequence: u64,
+    sequence: Whole<u64>,
     #[serde(default)]
     allow_sequence_gap: bool,
     #[serde(default, deserialize_with = "given")]
-    fencing_token: Option<u64>,
+    fencing_token: Option<Whole<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -54,9 +55,9 @@ struct RecordIn {
     #[serde(default)]
     headers: Vec<Object<HeaderIn>>,
     #[serde(default, deserialize_with = "given")]
-    timestamp_ms: Option<i64>,
+    timestamp_ms: Option<Whole<i64>>,
     #[serde(default, rename = "type")]
-    kind: u32,
+    kind: Whole<u32>,
     /// Set by the server; they decide nothing here, so that what was consumed can be sent back.
     #[serde(default, rename = "offset")]
     _offset: Option<IgnoredAny>,
@@ -174,14 +175,18 @@ fn request(body: &[u8]) -> Result<ProduceRequest, Failure> {
             (None, records.collect::<Result<_, _>>()?)
         }
     };
+    if parsed.producer_id.as_deref() == Some("") {
+        let what = "is empty: name the producer, or leave it out";
+        return Err(BadBody::Field { field: "producer_id".to_owned(), what }.into());
+    }
     Ok(ProduceRequest {
         record,
         records,
-        expected_offset: parsed.expected_offset,
-        producer_id: parsed.producer_id,
-        sequence: parsed.sequence,
+        expected_offset: parsed.expected_offset.map(|Whole(offset)| offset),
+        producer_id: parsed.producer_id.unwrap_or_default(),
+        sequence: parsed.sequence.0,
         allow_sequence_gap: parsed.allow_sequence_gap,
-        fencing_token: parsed.fencing_token,
+        fencing_token: parsed.fencing_token.map(|Whole(token)| token),
         ..ProduceRequest::default()
     })
 }
@@ -206,8 +211,8 @@ fn record(given: RecordIn, place: impl Fn() -> String) -> Result<Record, BadBody
         value,
         key: decoded(&given.key, || format!("{}.key", place()))?,
         headers: headers.collect::<Result<_, BadBody>>()?,
-        timestamp_ms: given.timestamp_ms,
-        r#type: given.kind,
+        timestamp_ms: given.timestamp_ms.map(|Whole(time)| time),
+        r#type: given.kind.0,
         ..Record::default()
     })
 }
@@ -282,6 +287,7 @@ mod tests {
             (r#"{"record":{"value":""},"record":{"value":""}}"#, "duplicate field `record`"),
             (r#"{"record":{"value":"","type":4294967296}}"#, "expected u32"),
             (r#"{"records":{"value":""}}"#, "invalid type: map, expected a sequence"),
+            (r#"{"record":{"value":""},"producer_id":""}"#, "producer_id is empty"),
             (r#"{"records":[["aGk="]]}"#, "invalid type: sequence, expected an object"),
             (r#"{"record":{"value_text":"\ud800"}}"#, "at line 1, column"),
         ];
@@ -318,7 +324,7 @@ mod tests {
                 Ok(understood) => prop_assert!(understood.record.is_none()),
                 Err(Failure::Body(BadBody::Json { line, column, .. })) => prop_assert!(line > 0 || column > 0),
                 Err(Failure::Body(BadBody::Base64 { field, .. } | BadBody::Field { field, .. })) => {
-                    prop_assert!(field.starts_with("record"), "{}", field);
+                    prop_assert!(field.starts_with("record") || field == "producer_id", "{}", field);
                 }
                 Err(other) => prop_assert!(false, "{}", other),
             }
