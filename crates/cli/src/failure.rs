@@ -15,7 +15,7 @@ pub const UNKNOWN_OUTCOME: u8 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("{0}")]
-    Start(seedlog_agent::StartError),
+    Start(Box<seedlog_agent::StartError>),
     #[error("{error} ({settings})")]
     Listen { error: Box<seedlog_agent::StartError>, settings: String },
     #[error("{0}")]
@@ -55,12 +55,18 @@ pub enum Failure {
     #[error("cannot open {}: {error}", path.display())]
     Open { path: PathBuf, error: io::Error },
     #[error("{0}")]
-    Produce(crate::produce::Broken),
+    Produce(Box<crate::produce::Broken>),
     #[error("{0}")]
     Bench(#[from] crate::bench::BenchError),
 
     #[error("{} was not checked: {why}", dir.display())]
     NotChecked { dir: PathBuf, why: String },
+}
+
+impl From<seedlog_agent::StartError> for Failure {
+    fn from(error: seedlog_agent::StartError) -> Failure {
+        Failure::Start(Box::new(error))
+    }
 }
 
 impl Failure {

@@ -16,7 +16,7 @@ pub async fn run(
     patience: Patience,
     say_ready: impl FnOnce(&Agent) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
-    let agent = Agent::start(config, Arc::new(RealDisk::new())).await.map_err(Failure::Start)?;
+    let agent = Agent::start(config, Arc::new(RealDisk::new())).await?;
     let ended = seedlog_runtime::select! {
         () = signals.next() => None,
         reason = serve(&agent, patience, say_ready) => Some(reason),

@@ -136,7 +136,7 @@ pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
             summarise(tally, format).map_err(Failure::Stdout)?;
             return Err(match failed {
                 Some(error) => Failure::call(addr, error),
-                None => Failure::Produce(Broken { tally, why: Why::Interrupted, sent_whole: false }),
+                None => Failure::Produce(Box::new(Broken { tally, why: Why::Interrupted, sent_whole: false })),
             });
         }
     };
@@ -152,7 +152,7 @@ pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
         Some(why) => {
             // Its end may not have been read yet, though nothing was left.
             let sent_whole = sent_whole || input_bytes == Some(tally.input_bytes);
-            Err(Failure::Produce(Broken { tally, why, sent_whole }))
+            Err(Failure::Produce(Box::new(Broken { tally, why, sent_whole })))
         }
     }
 }

@@ -1,3 +1,5 @@
+use crate::data_dir::Identity;
+
 /// Sizes of the log's files. None of them is a promise to a reader of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -18,6 +20,8 @@ pub struct Config {
     /// Mixed into the checksums of new segments. Must be unguessable to those who produce records, so that
     /// no record can be made to look like a batch; it need not be the same at each start.
     pub salt: u64,
+    /// Whose log it is, noted in each store. Zeros: not noted, and not looked at.
+    pub owner: Identity,
 }
 
 impl Default for Config {
@@ -29,6 +33,7 @@ impl Default for Config {
             start_check_bytes_max: 128 << 20,
             create: true,
             salt: 0,
+            owner: Identity::default(),
         }
     }
 }

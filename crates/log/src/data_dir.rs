@@ -1,9 +1,11 @@
 //! The root of a data directory: who it belongs to, and that only one process uses it.
 
 use crate::error::OpenError;
+use crate::segment::read_store_header;
 use crate::small_file;
 use crate::verify::{Report, verify};
 use seedlog_runtime::disk::{Disk, Lock};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +14,31 @@ const MAGIC: [u8; 8] = *b"SLIDENT1";
 /// 2: producers, fence and retention in the fold. A directory of format 1 is read and becomes one of 2.
 const FORMAT: u32 = 2;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Identity {
     pub cluster_id: u128,
     /// Given once; a wiped directory comes back as a new one.
     pub node_id: u64,
+}
+
+impl Identity {
+    /// Checks that the file at `path`, which says that it is `found`'s, is this node's.
+    ///
+    /// # Errors
+    /// [`OpenError::Foreign`]: its promises are another node's. One of the two not known is no error.
+    pub fn check_owner(self, path: &Path, found: Identity) -> Result<(), OpenError> {
+        let known = self != Identity::default() && found != Identity::default();
+        if known && found != self {
+            return Err(OpenError::Foreign { path: path.to_owned(), found, owner: self });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {:016x} of cluster {:032x}", self.node_id, self.cluster_id)
+    }
 }
 
 /// A data directory in use by this process, until dropped.
@@ -128,7 +150,15 @@ pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError
         Ok(Some(Found { has_log: true, .. })) if report.is_sound() && report.segments.is_empty() => {
             report.damaged_files.push((dir, "it held a log, and its files are gone"));
         }
-        Ok(Some(_)) => {}
+        Ok(Some(Found { identity, .. })) => {
+            let stores = report.segments.iter().map(|segment| (segment.store.clone(), segment.first_index));
+            for (store, first_index) in stores.collect::<Vec<_>>() {
+                let owner = read_store_header(disk, &store, first_index)?.owner;
+                if identity.check_owner(&store, owner).is_err() {
+                    report.damaged_files.push((store, "it is another node's"));
+                }
+            }
+        }
         Ok(None) => report.damaged_files.push((root.join("identity"), "it is missing")),
         Err(OpenError::DamagedFile { path, what }) => report.damaged_files.push((path, what)),
         Err(error) => return Err(error),

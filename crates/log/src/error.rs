@@ -1,3 +1,4 @@
+use crate::data_dir::Identity;
 use crate::entry::{BadPayload, EntryId};
 use std::fmt;
 use std::io;
@@ -53,6 +54,12 @@ pub enum OpenError {
         path.display()
     )]
     NewerFormat { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "{} belongs to {found}, and this directory to {owner}: put this node's own files back; \
+         nothing was changed",
+        path.display()
+    )]
+    Foreign { path: PathBuf, found: Identity, owner: Identity },
     #[error("damaged file {}: {what}; restore it from a copy", path.display())]
     DamagedFile { path: PathBuf, what: &'static str },
     #[error("{} holds log files but no {}: not opened, nothing was changed", path.display(), missing)]

@@ -9,10 +9,10 @@
 //!  0 magic 8          0 magic u32                0 magic u8, kind u8, zero u16
 //!  8 first index u64  4 length of frames u32     4 payload length u32
 //! 16 salt u64         8 number u64              8 term u64
-//! 24 zeros           16 committed u64           16 index u64
-//! 60 CRC u32         24 first index u64         24 first offset u64
-//!                    32 frame count u32         32 append time u64 (ms since 1970)
-//!                    36 CRC u32                 40 batch number u64
+//! 24 cluster id u128 16 committed u64           16 index u64
+//! 40 node id u64     24 first index u64         24 first offset u64
+//! 48 zeros           32 frame count u32         32 append time u64 (ms since 1970)
+//! 60 CRC u32         36 CRC u32                 40 batch number u64
 //!                                               48 record count u32
 //!                                               52 CRC of the payload u32
 //!                                               56 CRC of the header u32
@@ -25,6 +25,7 @@
 //! A batch may end early: where its next frame would start, a batch header with a higher number takes
 //! over (what was truncated, or torn and cut). Batch k is written only after batch k-1 was synced.
 
+use crate::data_dir::Identity;
 use crate::entry::{Entry, EntryId, Kind};
 use bytes::Bytes;
 
@@ -59,6 +60,11 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+fn owner_at(bytes: &[u8], at: usize) -> Identity {
+    let cluster_id = u128::from(u64_at(bytes, at)) | u128::from(u64_at(bytes, at + 8)) << 64;
+    Identity { cluster_id, node_id: u64_at(bytes, at + 16) }
+}
+
 pub fn padded(length: usize) -> usize {
     length.next_multiple_of(8)
 }
@@ -67,6 +73,8 @@ pub fn padded(length: usize) -> usize {
 pub struct StoreHeader {
     pub first_index: u64,
     pub salt: u64,
+    /// Whose log this is. All zeros in a store of before it was noted.
+    pub owner: Identity,
 }
 
 impl StoreHeader {
@@ -75,6 +83,8 @@ impl StoreHeader {
         out[..8].copy_from_slice(&STORE_MAGIC);
         out[8..16].copy_from_slice(&self.first_index.to_le_bytes());
         out[16..24].copy_from_slice(&self.salt.to_le_bytes());
+        out[24..40].copy_from_slice(&self.owner.cluster_id.to_le_bytes());
+        out[40..48].copy_from_slice(&self.owner.node_id.to_le_bytes());
         let crc = crc32c(&out[..60]);
         out[60..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -82,8 +92,11 @@ impl StoreHeader {
 
     pub fn decode(bytes: &[u8]) -> Option<StoreHeader> {
         let bytes = bytes.get(..STORE_HEADER_BYTES as usize)?;
-        (bytes[..8] == STORE_MAGIC && crc32c(&bytes[..60]) == u32_at(bytes, 60))
-            .then(|| StoreHeader { first_index: u64_at(bytes, 8), salt: u64_at(bytes, 16) })
+        (bytes[..8] == STORE_MAGIC && crc32c(&bytes[..60]) == u32_at(bytes, 60)).then(|| StoreHeader {
+            first_index: u64_at(bytes, 8),
+            salt: u64_at(bytes, 16),
+            owner: owner_at(bytes, 24),
+        })
     }
 }
 
@@ -270,7 +283,8 @@ mod tests {
         assert_eq!(BatchHeader::decode(&batch.encode(4, 40), 4, 40), Some(batch));
         let none = BatchHeader { committed: None, ..batch };
         assert_eq!(BatchHeader::decode(&none.encode(4, 40), 4, 40), Some(none));
-        let store = StoreHeader { first_index: 5, salt: 6 };
+        let owner = Identity { cluster_id: u128::MAX - 7, node_id: 8 };
+        let store = StoreHeader { first_index: 5, salt: 6, owner };
         assert_eq!(StoreHeader::decode(&store.encode()), Some(store));
     }
 }

@@ -68,6 +68,9 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: Config) -> Result<Opened, O
     }
     disk.create_dir_all(dir).map_err(io("create"))?;
     let survey = Survey::take(&*disk, dir)?;
+    for found in &survey.segments {
+        config.owner.check_owner(&path(dir, found.header.first_index, "store"), found.header.owner)?;
+    }
     if let Some(checkpoint) = survey.start.as_ref().and_then(|start| start.installing.clone()) {
         start_anew(&*disk, dir, &checkpoint, &config).map_err(io("start the log anew in"))?;
         return open(disk, dir, config);

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::data_dir::Identity;
 use crate::error::{OpenError, ReadError};
 use crate::index::{Index, Row};
 use crate::layout::{STORE_HEADER_BYTES, StoreHeader};
@@ -29,6 +30,7 @@ pub(crate) fn parse_name(name: &str) -> Option<(u64, &str)> {
 pub(crate) struct Segment {
     pub first_index: u64,
     pub salt: u64,
+    owner: Identity,
     /// The fold before the first entry: what `.state` says.
     pub before: Checkpoint,
     pub store_path: PathBuf,
@@ -44,7 +46,7 @@ impl Segment {
     /// without store means that a store was lost.
     pub fn create(disk: &dyn Disk, dir: &Path, before: &Checkpoint, config: &Config, rows: u32) -> io::Result<Segment> {
         let first_index = before.next_index();
-        let header = StoreHeader { first_index, salt: config.salt };
+        let header = StoreHeader { first_index, salt: config.salt, owner: config.owner };
         let store_path = path(dir, first_index, "store");
         let temporary = small_file::temporary_path(&store_path);
         if disk.exists(&temporary)? {
@@ -71,12 +73,17 @@ impl Segment {
         Ok(Segment {
             first_index: header.first_index,
             salt: header.salt,
+            owner: header.owner,
             before,
             file: disk.open(&store_path, OpenMode::ReadWrite)?,
             store_path,
             index: Index::open(disk, &path(dir, header.first_index, "index"), rows)?,
             written: AtomicU32::new(0),
         })
+    }
+
+    pub fn header(&self) -> StoreHeader {
+        StoreHeader { first_index: self.first_index, salt: self.salt, owner: self.owner }
     }
 
     pub fn written(&self) -> u32 {

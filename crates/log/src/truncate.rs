@@ -95,8 +95,7 @@ impl Writer {
 
     /// The same segment with a longer index: a closed one is mapped only as far as it is used.
     fn with_rows(&self, segment: &Segment, rows: u32, known: &[crate::index::Row]) -> Result<Arc<Segment>, WriteError> {
-        let header = crate::layout::StoreHeader { first_index: segment.first_index, salt: segment.salt };
-        let longer = Segment::assemble(&*self.disk, &self.dir, header, segment.before.clone(), rows)
+        let longer = Segment::assemble(&*self.disk, &self.dir, segment.header(), segment.before.clone(), rows)
             .map_err(io_at("reopen", &segment.store_path))?;
         longer.correct_rows(known);
         Ok(Arc::new(longer))

@@ -156,8 +156,7 @@ impl Writer {
     }
 
     fn replace_active(&mut self, rows: u32) -> Result<(), WriteError> {
-        let header = crate::layout::StoreHeader { first_index: self.active.first_index, salt: self.active.salt };
-        let segment = Segment::assemble(&*self.disk, &self.dir, header, self.active.before.clone(), rows)
+        let segment = Segment::assemble(&*self.disk, &self.dir, self.active.header(), self.active.before.clone(), rows)
             .map_err(io_at("reopen", &self.active.store_path))?;
         let active = Arc::new(segment);
         self.shared.change(|segments| {

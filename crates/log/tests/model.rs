@@ -77,6 +77,7 @@ fn config() -> impl Strategy<Value = Config> {
             start_check_bytes_max,
             create: true,
             salt: 3,
+            owner: Default::default(),
         },
     )
 }

@@ -17,6 +17,7 @@ use crate::writer::{self, Parts, Queue, Request};
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
 use rand::Rng as _;
+use seedlog_log::Identity;
 use seedlog_runtime::disk::Disk;
 use seedlog_runtime::{blocking, clock, select, spawn, watch};
 use std::collections::BTreeMap;
@@ -58,7 +59,9 @@ impl Node {
         if log_config.salt == 0 {
             log_config.salt = seedlog_runtime::rng("log salt").next_u64();
         }
-        let vote_file = VoteFile::new(disk.clone(), &group_dir);
+        let owner = Identity { cluster_id: config.cluster_id, node_id: config.node_id };
+        log_config.owner = owner;
+        let vote_file = VoteFile::new(disk.clone(), &group_dir, owner);
         let (opened, vote) = {
             let (disk, dir, vote_file) = (disk.clone(), group_dir.clone(), vote_file.clone());
             blocking(move || {

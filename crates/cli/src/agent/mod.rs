@@ -42,9 +42,10 @@ pub async fn run(args: Args, given: &ArgMatches, format: Output) -> Result<ExitC
     let say_ready = |agent: &Agent| say_ready(agent, &data_dir, &node_name, format);
     let ended = node::run(config, signals, Patience::SayingSo(READY_SOON), say_ready).await;
     ended.map_err(|failure| match failure {
-        Failure::Start(error @ StartError::Listen { what, .. }) => {
-            Failure::Listen { settings: settings.of_listener(what), error: Box::new(error) }
-        }
+        Failure::Start(error) => match *error {
+            StartError::Listen { what, .. } => Failure::Listen { settings: settings.of_listener(what), error },
+            _ => Failure::Start(error),
+        },
         other => other,
     })
 }

@@ -27,7 +27,7 @@ impl OwnNode {
         let dir = tempfile::Builder::new().prefix("seedlog-bench-").tempdir_in(&parent);
         let dir = dir.map_err(|error| Failure::Bench(BenchError::Dir { parent: parent.clone(), error }))?;
         let config = Config::new(dir.path().to_owned(), (Ipv4Addr::LOCALHOST, 0).into());
-        let agent = Agent::start(config, Arc::new(RealDisk::new())).await.map_err(Failure::Start)?;
+        let agent = Agent::start(config, Arc::new(RealDisk::new())).await?;
         match clock::timeout(READY_MAX, agent.node().ready()).await {
             Ok(Ok(())) => Ok(OwnNode { agent, dir }),
             Ok(Err(why)) => Err(Failure::Stopped { why: why.to_string() }),

@@ -82,6 +82,31 @@ fn a_directory_of_a_newer_format_is_left_to_a_newer_seedlog() {
 }
 
 #[test]
+fn files_of_another_node_are_not_taken_for_this_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = ["identity", "groups/0/vote", "groups/0/00000000000000000000.store"];
+    for (number, file) in cases.into_iter().enumerate() {
+        let data = stopped(dir.path(), &format!("own-{number}"));
+        let other = stopped(dir.path(), &format!("other-{number}"));
+        std::fs::copy(other.join(file), data.join(file)).unwrap();
+        // What a changed identity disagrees with first is the vote.
+        let named = data.join(if file == "identity" { "groups/0/vote" } else { file });
+        let wanted = format!("{} belongs to node ", named.display());
+        refused(&data, &[], &[&wanted, ", and this directory to node ", "put this node's own files back"]);
+    }
+    let data = dir.path().join("own-2");
+    let verify = run(&["verify", data.to_str().unwrap()], b"");
+    assert_eq!(verify.status.code(), Some(1), "{}", text(&verify.stdout));
+    assert!(text(&verify.stdout).contains("it is another node's"), "{}", text(&verify.stdout));
+    // All of it together is that node, wherever it is.
+    let (whole, moved) = (dir.path().join("other-0"), dir.path().join("moved"));
+    std::fs::rename(whole, &moved).unwrap();
+    let mut node = Node::agent(&["--data-dir", moved.to_str().unwrap()], &[]);
+    assert_eq!(text(&must(&["consume", "--addr", &node.rpc], b"")), "a record\n");
+    assert_eq!(node.terminate(), Some(0));
+}
+
+#[test]
 fn a_directory_in_use_is_refused_while_its_node_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -21,6 +21,7 @@ pub fn tiny() -> Config {
         start_check_bytes_max: u64::MAX,
         create: true,
         salt: 7,
+        owner: Default::default(),
     }
 }
 

@@ -24,7 +24,7 @@ fn open(disk: &SimDisk) -> (Store, Machine) {
     let config = seedlog_log::Config { segment_bytes_max: 600, prewrite_bytes: 0, ..seedlog_log::Config::default() };
     let opened = seedlog_log::open(shared.clone(), dir, config).unwrap();
     let recovered = opened.recovered;
-    let vote = VoteFile::new(shared.clone(), dir);
+    let vote = VoteFile::new(shared.clone(), dir, Default::default());
     let tail = Tail::new(recovered.last_purged, recovered.last, 200);
     let held = Arc::new(Held::new(tail, vote.read().unwrap(), recovered.committed.map(types::log_id)));
     let queue = writer::start(Parts {

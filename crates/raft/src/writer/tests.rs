@@ -39,7 +39,7 @@ impl World {
         let queue = start(Parts {
             log: opened.writer,
             reader: opened.reader.clone(),
-            vote: VoteFile::new(shared.clone(), Path::new(DIR)),
+            vote: VoteFile::new(shared.clone(), Path::new(DIR), Default::default()),
             held: Arc::new(Held::new(Tail::new(None, None, 0), None, None)),
             space: Arc::new(Space::new(shared, DIR.into(), 0)),
             stop: stop.clone(),
