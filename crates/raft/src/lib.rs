@@ -14,6 +14,7 @@
 mod admin;
 mod applied;
 mod error;
+mod late_clock;
 mod machine;
 mod network;
 mod node;

@@ -2,6 +2,7 @@
 
 use crate::applied::Progress;
 use crate::error::{NotReady, StartError};
+use crate::late_clock::LateClock;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::settings::NodeConfig;
@@ -44,6 +45,7 @@ struct Inner {
     in_flight: Arc<Semaphore>,
     freed: watch::Sender<u64>,
     stop: Stop,
+    late_clock: LateClock,
     pristine: bool,
 }
 
@@ -126,7 +128,8 @@ impl Node {
             }
         }));
         let in_flight = Arc::new(Semaphore::new(config.in_flight_bytes_max));
-        let inner = Inner { config, raft, store, queue, progress, space, in_flight, freed, stop, pristine };
+        let late_clock = LateClock::default();
+        let inner = Inner { config, raft, store, queue, progress, space, in_flight, freed, stop, late_clock, pristine };
         let node = Node { inner: Arc::new(inner) };
         drop(spawn(crate::retention::follow(node.clone())));
         Ok(node)
@@ -234,6 +237,10 @@ impl Node {
 
     pub(crate) fn in_flight(&self) -> Arc<Semaphore> {
         self.inner.in_flight.clone()
+    }
+
+    pub(crate) fn late_clock(&self) -> &LateClock {
+        &self.inner.late_clock
     }
 
     pub(crate) fn freed(&self) -> &watch::Sender<u64> {

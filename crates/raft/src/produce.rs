@@ -92,7 +92,15 @@ impl Node {
         }
         self.check_running()?;
         let (responder, answer) = OneshotResponder::new_pair();
-        let proposal = Proposal { command, time_ms: clock::wall_ms(), payload: payload() };
+        let time_ms = clock::wall_ms();
+        if let Some(behind_ms) = self.late_clock().look(time_ms, self.progress().now().time_ms) {
+            tracing::warn!(
+                behind_ms,
+                "this node's clock is behind the log's last append time: append times stand still until it has caught \
+                 up; nothing is lost. Set the clock, if it is wrong"
+            );
+        }
+        let proposal = Proposal { command, time_ms, payload: payload() };
         match self.raft().client_write_ff(proposal, Some(responder)).await {
             Ok(()) => Ok(Pending { answer, node: self.clone(), _room: room }),
             // It was not taken.
