@@ -220,3 +220,28 @@ async fn a_start_in_the_future_waits_for_its_time_and_passes_over_what_is_older(
     assert_eq!(waited.await.unwrap().unwrap().into_inner().record.unwrap().offset, first.offset);
     agent.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_stream_of_batches_has_about_64_kib_a_message_and_one_of_records_has_one() {
+    let agent = start(&Arc::new(SimDisk::new(1))).await;
+    let mut log = log!(agent);
+    let value = "x".repeat(1000);
+    for _ in 0..3 {
+        log.produce(records(&[value.as_str(); 100])).await.unwrap();
+    }
+    let request = ConsumeRequest { max_records: 1000, ..ConsumeRequest::default() };
+    let mut batches = log.consume_stream(request).await.unwrap().into_inner();
+    let mut next = 0;
+    while next < 300 {
+        let message = batches.message().await.unwrap().unwrap();
+        let bytes: usize = message.records.iter().map(|record| record.value.len()).sum();
+        next += message.records.len();
+        assert!(bytes <= 64 << 10 && (bytes > 48 << 10 || next == 300), "{bytes} bytes up to offset {next}");
+    }
+    let mut single = log.consume_stream(ConsumeRequest::default()).await.unwrap().into_inner();
+    for offset in 0..3 {
+        let message = single.message().await.unwrap().unwrap();
+        assert_eq!((message.record.unwrap().offset, message.records.len()), (offset, 0));
+    }
+    agent.shutdown().await;
+}
