@@ -166,4 +166,5 @@ fn a_request_that_is_half_sent_does_not_hold_a_stop() {
     // The one whose body did not come is told that nothing was written.
     let refused = Answer::read(&mut sockets[2]);
     assert_eq!((refused.status, refused.error()["reason"].as_str()), (503, Some("SHUTTING_DOWN")));
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
 }

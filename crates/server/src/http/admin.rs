@@ -151,7 +151,7 @@ fn server(server: Server) -> ServerJson {
         Role::Unspecified if answers => "starting",
         Role::Unspecified => "unknown",
     };
-    let own = answers.then(|| OwnNumbers {
+    let own = answers.then_some(OwnNumbers {
         term: server.term,
         first_offset: server.first_offset,
         next_offset: server.next_offset,
