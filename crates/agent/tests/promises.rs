@@ -86,10 +86,7 @@ async fn of_two_who_append_at_the_same_offset_one_is_told_the_next() {
     let (mut one, mut other) = (log!(agent), log!(agent));
     let at = |offset, value| ProduceRequest { expected_offset: Some(offset), ..records(&[value]) };
     let (first, second) = tokio::join!(one.produce(at(0, "one")), other.produce(at(0, "other")));
-    let refused = facts(match first {
-        Ok(_) => second.unwrap_err(),
-        Err(refused) => refused,
-    });
+    let refused = facts(first.err().or(second.err()).expect("one of them comes too late"));
     assert_eq!(refused, ApiError::ExpectedOffset { expected: 0, next: 1 });
     assert_eq!(one.produce(at(1, "one")).await.unwrap().into_inner().offset, 1);
     agent.shutdown().await;

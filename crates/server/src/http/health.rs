@@ -20,12 +20,17 @@ pub fn live(service: &Service) -> Result<Response, Failure> {
     }
 }
 
+/// As `grpc.health.v1` has it, and why not.
 pub fn ready(service: &Service) -> Result<Response, Failure> {
-    let stopped = service.node().stop_reason();
+    let node = service.node();
+    let stopped = node.stop_reason();
+    let has_leader = node.status().leader_id.is_some();
     let reasons = [
         ("SHUTTING_DOWN", service.stopping().is_set() || stopped == Some(StopReason::Shutdown)),
         ("NODE_FAILED", matches!(stopped, Some(StopReason::Failed(_)))),
-        ("NO_LEADER", service.node().status().leader_id.is_none()),
+        ("NO_LEADER", !has_leader),
+        // What was committed before this term is not all applied here.
+        ("CATCHING_UP", has_leader && !node.is_ready()),
     ];
     let reasons: Vec<&str> = reasons.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect();
     if reasons.is_empty() { Ok(answer::json(&Health { status: "ready" })) } else { Err(Failure::NotReady { reasons }) }
