@@ -12,6 +12,7 @@ mod bench;
 mod chapter_1;
 mod conditions;
 mod crash;
+mod deadlines;
 mod full_disk;
 mod grpc_bytes;
 mod health;

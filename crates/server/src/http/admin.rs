@@ -167,6 +167,7 @@ fn server(server: Server) -> ServerJson {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::body::tests::{edited, names_the_place};
     use proptest::prelude::*;
 
     #[test]
@@ -190,10 +191,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_strange(body in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(json::<Trim>(&body, TRIM).is_err());
-            prop_assert!(json::<RetentionJson>(&body, RETENTION).is_err());
-            prop_assert!(json::<FencingJson>(&body, FENCE).is_err());
+        fn no_bytes_are_too_strange_and_a_mistake_has_its_place(
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..100),
+                edited(r#"{"first_offset":7}"#),
+                edited(r#"{"bytes_max":1,"age_ms_max":2.0}"#),
+                edited(r#"{"token":18446744073709551615,"required":true}"#),
+            ]
+        ) {
+            let errors = [
+                json::<Trim>(&body, TRIM).err(),
+                json::<RetentionJson>(&body, RETENTION).err(),
+                json::<FencingJson>(&body, FENCE).err(),
+            ];
+            prop_assert!(errors.iter().flatten().count() >= 2, "a body is one of them at most: {errors:?}");
+            for error in errors.iter().flatten() {
+                prop_assert!(names_the_place(error), "{error}");
+            }
         }
     }
 }

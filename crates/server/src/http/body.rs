@@ -125,3 +125,42 @@ pub fn decoded(text: &str, field: impl FnOnce() -> String) -> Result<Bytes, BadB
         BadBody::Base64 { field: field(), what, position }
     })
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::BadBody;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    /// A sound body of which some bytes are replaced, taken out or put in.
+    pub fn edited(sound: &'static str) -> impl Strategy<Value = Vec<u8>> {
+        let edits = proptest::collection::vec((any::<Index>(), 0..3_u8, any::<u8>()), 1..4);
+        edits.prop_map(move |edits| {
+            let mut body = sound.as_bytes().to_vec();
+            for (index, edit, byte) in edits {
+                let at = index.index(body.len());
+                match edit {
+                    0 => body[at] = byte,
+                    1 => drop(body.remove(at)),
+                    _ => body.insert(at, byte),
+                }
+            }
+            body
+        })
+    }
+
+    /// What is wrong, and where, as facts and in words.
+    pub fn names_the_place(error: &BadBody) -> bool {
+        let message = error.to_string();
+        match error {
+            BadBody::Empty { expected } => message.contains(expected),
+            BadBody::Json { what, line, column, .. } => {
+                !what.is_empty() && *line > 0 && message.contains(&format!("at line {line}, column {column}"))
+            }
+            BadBody::Base64 { field, position, .. } => {
+                message.starts_with(field.as_str()) && message.contains(&format!("at position {position}"))
+            }
+            BadBody::Field { field, .. } => !field.is_empty() && message.starts_with(field.as_str()),
+        }
+    }
+}

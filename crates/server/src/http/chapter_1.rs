@@ -86,6 +86,7 @@ fn offset(body: &[u8]) -> Result<u64, BadBody> {
 mod tests {
     use super::*;
     use crate::http::answer::tests::text;
+    use crate::http::body::tests::{edited, names_the_place};
     use proptest::prelude::*;
 
     #[tokio::test]
@@ -152,9 +153,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_too_strange(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            // A word and a place, whatever it is; that it is neither is no less an answer.
-            for error in [value(&body).err(), offset(&body).err()].into_iter().flatten() {
-                prop_assert!(!error.to_string().is_empty());
+            prop_assert!(names_the_place(&value(&body).unwrap_err()));
+            prop_assert!(names_the_place(&offset(&body).unwrap_err()));
+        }
+
+        #[test]
+        fn a_mistake_in_a_body_has_its_place(
+            record in edited(r#"{"record":{"value":"TGV0J3MgR28gIzEK","offset":7}}"#), at in edited(r#"{"offset":17}"#)
+        ) {
+            for error in [value(&record).err(), offset(&at).err()].into_iter().flatten() {
+                prop_assert!(names_the_place(&error), "{error}");
             }
         }
     }
