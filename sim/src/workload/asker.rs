@@ -95,14 +95,12 @@ async fn fetch_some(world: &World, client: &Client, number: u32, fetch: Fetch) -
             Some(note(world, number, records))
         }
         Err(error) => {
-            let range = error.out_of_range()?;
+            let Error::Server(ApiError::OffsetOutOfRange { asked, first, next }) = error else { return None };
             let asked_ns = fetch.wait.as_nanos() as u64;
-            let at_the_end = match fetch.start {
-                Start::Offset(asked) => asked >= range.end,
-                _ => true,
-            };
+            // Not one that came and was trimmed.
+            let at_the_end = asked >= next;
             if at_the_end {
-                said(world, number, called_ns, Said::Range { first: range.start, next: range.end });
+                said(world, number, called_ns, Said::Range { first, next });
                 // The node's clock may run fast, by a quarter at most.
                 if (now_ns() - called_ns) * 10 < asked_ns * 7 {
                     let what =
