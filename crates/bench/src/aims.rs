@@ -17,6 +17,8 @@ pub struct Aim {
 pub enum Wanted {
     AtMost(f64),
     AtLeast(f64),
+    /// For the reader: what the machine leaves to be had.
+    Nothing,
 }
 
 impl Aim {
@@ -26,6 +28,7 @@ impl Aim {
         match self.wanted {
             Wanted::AtMost(most) => median <= most,
             Wanted::AtLeast(least) => median >= least,
+            Wanted::Nothing => true,
         }
     }
 }
@@ -83,6 +86,13 @@ pub fn of_rounds(rounds: &[Round]) -> Vec<Aim> {
             what: "batches of 64 records, MB/s",
             wanted: Wanted::AtLeast(200.0),
             values: each(&|round| Some(round.get(&Point::SeedlogBatch)?.mb_per_s)),
+        },
+        Aim {
+            what: "the same, against writing and syncing as many bytes at once and nothing else",
+            wanted: Wanted::Nothing,
+            values: each(&|round| {
+                Some(round.get(&Point::SeedlogBatch)?.mb_per_s / round.get(&Point::SyncBatches)?.mb_per_s)
+            }),
         },
         Aim {
             what: "consume rate, against a server stream of the same messages",

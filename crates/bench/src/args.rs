@@ -46,7 +46,7 @@ pub struct Run {
     pub seconds: Duration,
 
     /// Bytes of each record
-    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=64 << 10))]
     pub size: u32,
 
     /// Also a log of 10 GB: how long it takes to open, and to append to. Writes as much to --dir

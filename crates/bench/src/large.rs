@@ -98,12 +98,18 @@ pub fn run(args: &Run, programs: &Programs, scratch: &TempDir) -> Result<Large, 
             let load = Load { shape, in_flight, size: args.size, batch: 1, seconds: args.seconds };
             node.measured(&mut load.seedlog(programs, &node.addr))
         };
-        measured.appends.push(Appends {
-            small_1: append(&small_node, 1, Shape::Unary)?,
-            large_1: append(&large_node, 1, Shape::Unary)?,
-            small_64: append(&small_node, 64, Shape::Stream)?,
-            large_64: append(&large_node, 64, Shape::Stream)?,
-        });
+        let both = |in_flight, shape| {
+            // Who comes first, alternates: the disk is not the same after a stretch of writing.
+            if number % 2 == 0 {
+                let large = append(&large_node, in_flight, shape)?;
+                Ok::<_, BenchError>((append(&small_node, in_flight, shape)?, large))
+            } else {
+                Ok((append(&small_node, in_flight, shape)?, append(&large_node, in_flight, shape)?))
+            }
+        };
+        let (small_1, large_1) = both(1, Shape::Unary)?;
+        let (small_64, large_64) = both(64, Shape::Stream)?;
+        measured.appends.push(Appends { small_1, large_1, small_64, large_64 });
         small_node.terminate()?;
         large_node.terminate()?;
     }

@@ -4,11 +4,11 @@
 use crate::args::Shape;
 use crate::error::{BenchError, io};
 use crate::figures::Figures;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// The largest log is opened in a fraction of this.
@@ -18,6 +18,8 @@ const READY_MAX: Duration = Duration::from_secs(120);
 pub struct Server {
     child: Child,
     program: String,
+    /// What it said on stderr: shown if it fails.
+    complaints: Arc<Mutex<String>>,
     pub addr: String,
     /// From its start until it said that it is ready.
     pub ready_after: Duration,
@@ -68,10 +70,21 @@ impl Server {
     ) -> Result<Server, BenchError> {
         let started = Instant::now();
         let program = program.to_owned();
-        let child = command.stdout(Stdio::piped()).spawn();
-        let child = child.map_err(|error| BenchError::Start { program: program.clone(), error })?;
-        let mut server = Server { child, program, addr: String::new(), ready_after: Duration::ZERO };
-        let stdout = server.child.stdout.take().expect("it was piped");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| BenchError::Start { program: program.clone(), error })?;
+        let stdout = child.stdout.take().expect("it was piped");
+        let mut stderr = child.stderr.take().expect("it was piped");
+        let complaints = Arc::new(Mutex::new(String::new()));
+        std::thread::spawn({
+            let complaints = complaints.clone();
+            move || {
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = stderr.read(&mut bytes) {
+                    complaints.lock().expect("no holder panics").push_str(&String::from_utf8_lossy(&bytes[..read]));
+                }
+            }
+        });
+        let mut server = Server { child, program, complaints, addr: String::new(), ready_after: Duration::ZERO };
         let (said, lines) = mpsc::channel();
         // To its end, so that a server that goes on talking is never held up.
         std::thread::spawn(move || {
@@ -93,8 +106,8 @@ impl Server {
                     return Err(BenchError::NotReady { program: server.program.clone(), after: READY_MAX });
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    let status = server.child.wait().map_err(io(server.program.clone()))?.to_string();
-                    return Err(BenchError::Ended { program: server.program.clone(), status, stderr: String::new() });
+                    let status = server.child.wait().map_err(io(server.program.clone()))?;
+                    return Err(server.ended(status));
                 }
             }
         }
@@ -131,10 +144,12 @@ impl Server {
         // SAFETY: a signal to a child that was not waited for, so its id is still its own.
         unsafe { libc::kill(pid, libc::SIGTERM) };
         let status = self.child.wait().map_err(io(self.program.clone()))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(BenchError::Ended { program: self.program.clone(), status: status.to_string(), stderr: String::new() })
+        if status.success() { Ok(()) } else { Err(self.ended(status)) }
+    }
+
+    fn ended(&self, status: ExitStatus) -> BenchError {
+        let stderr = self.complaints.lock().expect("no holder panics").trim_end().to_owned();
+        BenchError::Ended { program: self.program.clone(), status: status.to_string(), stderr }
     }
 }
 

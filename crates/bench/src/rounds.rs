@@ -27,6 +27,7 @@ pub enum Point {
     EchoStream64,
     SeedlogStream64,
     Redis64,
+    SyncBatches,
     EchoBatch,
     SeedlogBatch,
     EchoConsume,
@@ -37,6 +38,8 @@ pub type Round = BTreeMap<Point, Figures>;
 
 const MANY: u32 = 64;
 const BATCH: u32 = 64;
+/// While one half of those in flight is synced, the other half gathers.
+const SYNCED_BATCHES: u32 = MANY / 2;
 /// As many records as one message of a tail holds.
 const READ: u32 = 1024;
 /// What is read, single records; all of it is in the page cache.
@@ -47,6 +50,7 @@ impl Point {
         match self {
             Point::SyncGrown => "write + fdatasync, growing the file",
             Point::SyncPrewritten => "write + fdatasync, into pre-written space",
+            Point::SyncBatches => "write + fdatasync of 32 batches, growing the file",
             Point::EchoUnary1 => "gRPC echo, unary, 1 in flight",
             Point::SeedlogUnary1 => "**seedlog, unary, 1 in flight**",
             Point::Redis1 => "Redis XADD, 1 in flight",
@@ -70,7 +74,7 @@ impl Point {
             Point::EchoConsume | Point::SeedlogConsume => (Shape::Consume, 1, READ),
             Point::Redis1 => (Shape::Stream, 1, 1),
             Point::EchoStream64 | Point::SeedlogStream64 | Point::Redis64 => (Shape::Stream, MANY, 1),
-            Point::SyncGrown | Point::SyncPrewritten => (Shape::Unary, 1, 1),
+            Point::SyncGrown | Point::SyncPrewritten | Point::SyncBatches => (Shape::Unary, 1, 1),
         };
         Load { shape, in_flight, size: args.size, batch, seconds: args.seconds }
     }
@@ -135,8 +139,9 @@ fn round(args: &Run, programs: &Programs, scratch: &TempDir) -> Result<Round, Be
     let mut measure = |point: Point| -> Result<(), BenchError> {
         let load = point.load(args);
         let figures = match point {
-            Point::SyncGrown => sync(args, programs, fresh.path(), false)?,
-            Point::SyncPrewritten => sync(args, programs, fresh.path(), true)?,
+            Point::SyncGrown => sync(args, programs, fresh.path(), args.size, false)?,
+            Point::SyncPrewritten => sync(args, programs, fresh.path(), args.size, true)?,
+            Point::SyncBatches => sync(args, programs, fresh.path(), SYNCED_BATCHES * BATCH * args.size, false)?,
             Point::EchoUnary1 | Point::EchoUnary64 | Point::EchoStream64 | Point::EchoBatch | Point::EchoConsume => {
                 echo.measured(&mut load.echo(programs, &echo.addr))?
             }
@@ -169,15 +174,16 @@ fn round(args: &Run, programs: &Programs, scratch: &TempDir) -> Result<Round, Be
     }
     // Before the batches, so that what is read are entries of one record each.
     fill(programs, &node.addr, READ_FROM, args.size, 1)?;
-    for point in [Point::EchoConsume, Point::SeedlogConsume, Point::EchoBatch, Point::SeedlogBatch] {
+    for point in [Point::EchoConsume, Point::SeedlogConsume, Point::EchoBatch, Point::SyncBatches, Point::SeedlogBatch]
+    {
         measure(point)?;
     }
     Ok(round)
 }
 
-fn sync(args: &Run, programs: &Programs, dir: &Path, prewritten: bool) -> Result<Figures, BenchError> {
+fn sync(args: &Run, programs: &Programs, dir: &Path, size: u32, prewritten: bool) -> Result<Figures, BenchError> {
     let mut command = Command::new(&programs.bench);
-    command.arg("disk").arg("--dir").arg(dir).args(["--size", &args.size.to_string()]);
+    command.arg("disk").arg("--dir").arg(dir).args(["--size", &size.to_string()]);
     command.args(["--seconds", &args.seconds.as_secs_f64().to_string()]);
     if prewritten {
         command.arg("--prewritten");

@@ -86,9 +86,11 @@ pub fn aims(aims: &[Aim]) -> String {
         let wanted = match aim.wanted {
             Wanted::AtMost(most) => format!("<= {most}"),
             Wanted::AtLeast(least) => format!(">= {least}"),
+            Wanted::Nothing => "-".to_owned(),
         };
         let (measured, verdict) = match Spread::of(&aim.values) {
             None => ("-".to_owned(), "not measured"),
+            Some(spread) if aim.wanted == Wanted::Nothing => (with_spread(spread), ""),
             Some(spread) => (with_spread(spread), if aim.is_met() { "met" } else { "MISSED" }),
         };
         let _ = writeln!(out, "| {} | {wanted} | {measured} | {verdict} |", aim.what);
