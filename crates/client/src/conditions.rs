@@ -14,7 +14,8 @@ pub struct Conditions {
 /// Who produces, and which of its records these start with.
 ///
 /// A producer that wants to send again what was not answered keeps at most [`IN_FLIGHT_MAX`] requests in
-/// flight: so many are remembered. Sent again, a request must have the same records.
+/// flight: so many are remembered. Sent again, a request must have the same records. The very first request
+/// of a producer is to be answered before the next is sent (a produce stream of this crate sees to that).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerSequence {
     /// 1 to 128 bytes; nobody else uses it at the same time.

@@ -5,6 +5,7 @@ use seedlog_api::v1::{ProduceRequest, ProduceResponse, Record};
 use seedlog_runtime::clock;
 use seedlog_runtime::rpc::wire;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,6 +21,11 @@ pub struct ProduceSender {
     window: Arc<Semaphore>,
     /// See [`Options::past_errors`].
     past_errors: bool,
+    /// A request with a producer was sent: see [`ProduceSender::begun`].
+    began: bool,
+    in_flight_max: u32,
+    /// Set once a request was answered with success.
+    succeeded: Arc<AtomicBool>,
 }
 
 /// The results of a produce stream: one for each request sent, in the same order.
@@ -28,6 +34,7 @@ pub struct ProduceResults {
     answers: Streaming<ProduceResponse>,
     sent: mpsc::UnboundedReceiver<OwnedSemaphorePermit>,
     window: Arc<Semaphore>,
+    succeeded: Arc<AtomicBool>,
     answer_max: Duration,
     /// The request whose answer is awaited, and until when.
     awaited: Option<(OwnedSemaphorePermit, clock::Instant)>,
@@ -45,25 +52,41 @@ type Received = Result<Option<ProduceResponse>, Status>;
 pub(crate) fn requests(options: &Options) -> (ProduceSender, ReceiverStream<ProduceRequest>, Unanswered) {
     let (requests, requested) = mpsc::channel(1);
     let (sent, sent_in_order) = mpsc::unbounded_channel();
-    let window = Arc::new(Semaphore::new(options.in_flight_max.max(1)));
-    let unanswered = Unanswered { sent: sent_in_order, window: window.clone(), answer_max: options.answer_max };
-    (
-        ProduceSender { requests, sent, window, past_errors: options.past_errors },
-        ReceiverStream::new(requested),
-        unanswered,
-    )
+    let in_flight_max = u32::try_from(options.in_flight_max.max(1)).unwrap_or(u32::MAX);
+    let window = Arc::new(Semaphore::new(in_flight_max as usize));
+    let succeeded = Arc::new(AtomicBool::new(false));
+    let unanswered = Unanswered {
+        sent: sent_in_order,
+        window: window.clone(),
+        succeeded: succeeded.clone(),
+        answer_max: options.answer_max,
+    };
+    let past_errors = options.past_errors;
+    let sender = ProduceSender { requests, sent, window, past_errors, began: false, in_flight_max, succeeded };
+    (sender, ReceiverStream::new(requested), unanswered)
 }
 
 pub(crate) struct Unanswered {
     sent: mpsc::UnboundedReceiver<OwnedSemaphorePermit>,
     window: Arc<Semaphore>,
+    succeeded: Arc<AtomicBool>,
     answer_max: Duration,
 }
 
 impl Unanswered {
     pub fn answered_by(self, answers: Streaming<ProduceResponse>) -> ProduceResults {
-        let Unanswered { sent, window, answer_max } = self;
-        ProduceResults { answers, sent, window, answer_max, awaited: None, early: None, failed: None, ended_idle: None }
+        let Unanswered { sent, window, succeeded, answer_max } = self;
+        ProduceResults {
+            answers,
+            sent,
+            window,
+            succeeded,
+            answer_max,
+            awaited: None,
+            early: None,
+            failed: None,
+            ended_idle: None,
+        }
     }
 }
 
@@ -79,9 +102,16 @@ impl ProduceSender {
 
     /// As [`ProduceSender::send`]; the records are appended if the conditions hold where they would go.
     ///
+    /// With a producer, the stream's first request goes alone: the next waits for its answer, and if that
+    /// is a failure, the stream has ended. The log takes a producer that it does not know at any sequence:
+    /// were the first request refused and the second one not, the first would be left out for good.
+    ///
     /// # Errors
     /// As [`ProduceSender::send`].
     pub async fn send_if(&mut self, records: Vec<Record>, conditions: &Conditions) -> Result<(), Error> {
+        if conditions.producer.is_some() {
+            self.begun().await?;
+        }
         let request = produce_request(records, conditions);
         let request = ProduceRequest { errors_in_answers: self.past_errors, ..request };
         let request = deliverable(request)?;
@@ -92,6 +122,19 @@ impl ProduceSender {
         _ = self.sent.send(permit);
         slot.send(request);
         Ok(())
+    }
+}
+
+impl ProduceSender {
+    /// Returns at once for the first request of a producer, and for those behind it when it has succeeded.
+    async fn begun(&mut self) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.began, true) || self.succeeded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // All of the window is free when nothing is unanswered.
+        let answered = self.window.acquire_many(self.in_flight_max).await;
+        let succeeded = answered.is_ok() && self.succeeded.load(Ordering::Acquire);
+        if succeeded { Ok(()) } else { Err(Error::StreamEnded) }
     }
 }
 
@@ -107,6 +150,10 @@ impl ProduceResults {
         }
         let deadline = self.awaited.as_ref().map_or_else(clock::now, |(_, deadline)| *deadline);
         let result = self.answer(deadline).await;
+        if result.is_ok() {
+            // Before its place in the window is free.
+            self.succeeded.store(true, Ordering::Release);
+        }
         self.awaited = None;
         Some(result)
     }

@@ -39,6 +39,16 @@ impl Service {
     }
 
     async fn once(&self, request: &ConsumeRequest, shape: Shape) -> Result<ConsumeResponse, ApiError> {
+        loop {
+            match self.at_start(request, shape).await {
+                // Trimmed between the two steps: the start is another one now.
+                Err(error) if is_overtaken(&error, request) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn at_start(&self, request: &ConsumeRequest, shape: Shape) -> Result<ConsumeResponse, ApiError> {
         if request.start() == Start::Time {
             let offsets = self.since(request).await?;
             if offsets.is_empty() {
@@ -110,6 +120,12 @@ pub(crate) fn check(request: &ConsumeRequest, bytes: usize) -> Result<Shape, Api
     default_log(&request.log)?;
     default_group(request.group)?;
     Shape::of(request, bytes)
+}
+
+/// Whether the start that was found for the request has been trimmed since. Whoever asks for an offset is told.
+pub(crate) fn is_overtaken(error: &ApiError, request: &ConsumeRequest) -> bool {
+    let trimmed = matches!(error, ApiError::OffsetOutOfRange { asked, first, .. } if asked < first);
+    trimmed && request.start() != Start::Offset
 }
 
 /// Before 1970 there is nothing: from the start on.

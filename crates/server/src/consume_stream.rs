@@ -8,7 +8,7 @@
 //! An offset past the end is waited for, however far: the answer to "from there on" is not wrong, it is
 //! just not there yet (as in the book).
 
-use crate::consume::{Shape, check, start_time_ms};
+use crate::consume::{Shape, check, is_overtaken, start_time_ms};
 use crate::service::Service;
 use futures_util::Stream;
 use futures_util::stream::unfold;
@@ -27,6 +27,8 @@ struct Tail {
     shape: Shape,
     /// The next offset to read; unknown until the first read.
     next: Option<u64>,
+    /// Something was read.
+    delivered: bool,
     /// Read and not sent, when a message carries one record.
     ahead: VecDeque<Record>,
     ended: bool,
@@ -39,7 +41,7 @@ pub(crate) fn consume_stream(
     request: ConsumeRequest,
 ) -> Result<impl Stream<Item = Result<ConsumeResponse, ApiError>> + Send + 'static, ApiError> {
     let shape = check(&request, AHEAD_BYTES)?;
-    let tail = Tail { service, request, shape, next: None, ahead: VecDeque::new(), ended: false };
+    let tail = Tail { service, request, shape, next: None, delivered: false, ahead: VecDeque::new(), ended: false };
     Ok(unfold(tail, |mut tail| async move {
         if tail.ended {
             return None;
@@ -75,7 +77,7 @@ impl Tail {
     }
 
     async fn wait_and_read(&mut self, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, ApiError> {
-        let from = match self.next {
+        let mut from = match self.next {
             Some(next) => next,
             None => *self.next.insert(self.begin().await?),
         };
@@ -88,7 +90,11 @@ impl Tail {
                 Ok(records) => {
                     let last = records.last().map_or(from, |record| record.offset);
                     self.next = Some(last + 1);
+                    self.delivered = true;
                     return Ok(records);
+                }
+                Err(error) if !self.delivered && is_overtaken(&error, &self.request) => {
+                    from = *self.next.insert(self.begin().await?);
                 }
                 // Woken too early: not ours to report.
                 Err(ApiError::OffsetOutOfRange { next, .. }) if next <= from => {}

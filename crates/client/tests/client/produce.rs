@@ -1,5 +1,5 @@
 use crate::memory_log::*;
-use seedlog_client::{ApiError, Error, Outcome, Produced};
+use seedlog_client::{ApiError, Conditions, Error, Outcome, Produced, ProducerSequence};
 use seedlog_runtime::clock;
 use std::time::Duration;
 
@@ -157,4 +157,31 @@ async fn a_sender_whose_results_nobody_wants_does_not_wait_for_ever() {
     drop(results);
     let fifth = clock::timeout(Duration::from_secs(5), sender.send(records(&["a"]))).await.expect("in time");
     assert_eq!(fifth, Err(Error::StreamEnded));
+}
+
+#[tokio::test]
+async fn a_producers_stream_ends_if_its_first_request_fails() {
+    let (log, client) = MemoryLog::with_client().await;
+    let (mut requests, mut results) = client.produce_stream().await.unwrap();
+    let from = |sequence| Conditions {
+        producer: Some(ProducerSequence { id: "p".into(), sequence, gap_allowed: false }),
+        ..Conditions::default()
+    };
+    requests.send_if(records(&[LEADERLESS]), &from(0)).await.unwrap();
+    let (second, first) = (from(1), results.next());
+    let (second, first) = tokio::join!(requests.send_if(records(&["b"]), &second), first);
+    assert_eq!(first.unwrap().unwrap_err().outcome(), Outcome::NotWritten);
+    assert_eq!((second, log.values().len()), (Err(Error::StreamEnded), 0));
+
+    let (mut requests, mut results) = client.produce_stream().await.unwrap();
+    requests.send_if(records(&["a"]), &from(0)).await.unwrap();
+    let second = from(1);
+    let (second, first) = tokio::join!(requests.send_if(records(&["b"]), &second), results.next());
+    assert_eq!((first, second), (Some(at(0, 1)), Ok(())));
+    requests.send_if(records(&["c"]), &from(2)).await.unwrap();
+    drop(requests);
+    assert_eq!(
+        (results.next().await, results.next().await, results.next().await),
+        (Some(at(1, 1)), Some(at(2, 1)), None)
+    );
 }
