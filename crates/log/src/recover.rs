@@ -152,7 +152,8 @@ impl Survey {
         Ok(Survey { start, segments, leftovers })
     }
 
-    /// Checks the newest segments up to `bytes_max`, and always the last one.
+    /// Checks the newest segments up to `bytes_max`, always the last one, and what a missing state is
+    /// computed from.
     pub fn check(&self, disk: &dyn Disk, dir: &Path, bytes_max: u64) -> Result<Checked, OpenError> {
         let first_scanned = self.first_to_scan(disk, dir, bytes_max)?;
         let mut segments: Vec<Known> = Vec::new();
@@ -175,7 +176,8 @@ impl Survey {
                 return Err(OpenError::DamagedFile { path, what: "it is missing" });
             };
             let next = self.segments.get(at + 1).map(|next| next.header.first_index);
-            let scanned = if at >= first_scanned {
+            let state_follows = self.segments.get(at + 1).is_none_or(|next| next.state.is_some());
+            let scanned = if at >= first_scanned || !state_follows {
                 let bytes = read_store(disk, &store)?;
                 let scan = scan(&bytes, found.header.salt, &state_before, None);
                 if let Some(damage) = scan.damage(&store, next) {
@@ -223,9 +225,8 @@ impl Survey {
         for (at, found) in self.segments.iter().enumerate().rev() {
             let store = path(dir, found.header.first_index, "store");
             bytes += length(disk, &store)?;
-            // The last two, since the last may still be empty; and what a missing state is computed from.
-            let state_follows = self.segments.get(at + 1).is_none_or(|next| next.state.is_some());
-            if at + 2 < self.segments.len() && bytes > bytes_max && state_follows {
+            // The last two, since the last may still be empty.
+            if at + 2 < self.segments.len() && bytes > bytes_max {
                 break;
             }
             first = at;

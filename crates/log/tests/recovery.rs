@@ -200,6 +200,25 @@ fn a_lost_state_is_computed_again() {
 }
 
 #[test]
+fn a_lost_state_is_computed_again_also_where_nothing_else_is_checked_at_start() {
+    // Found by fuzzing: the segment before it was not read, and the start was refused.
+    let given: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+    let (disk, opened) = log_of(&given);
+    drop(opened);
+    disk.crash_process();
+    let unchecked = Config { start_check_bytes_max: 0, ..tiny() };
+    for store in &stores(&disk)[1..] {
+        let state = store.with_extension("state");
+        let bytes = disk.cached_bytes(&state);
+        disk.remove(&state).unwrap();
+        let opened = reopen(&disk, &unchecked).unwrap_or_else(|error| panic!("{}: {error}", state.display()));
+        assert_eq!(values(&opened), given);
+        assert_eq!(disk.cached_bytes(&state), bytes);
+    }
+}
+
+#[test]
 fn a_purged_log_starts_where_it_was_told_and_its_fold_goes_on() {
     let (disk, mut opened) = log_of(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
     opened.writer.write(&[trim(1, 10, 7)]).unwrap();
