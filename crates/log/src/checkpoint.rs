@@ -2,6 +2,7 @@
 
 use crate::command::{Fence, Retention};
 use crate::entry::{BadPayload, Entry, EntryId, Kind};
+use crate::layout::NUMBER_MAX;
 use crate::producers::Producers;
 use crate::state::{Outcome, State, Step};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -103,6 +104,10 @@ impl Checkpoint {
             state.retention = Retention { bytes_max: rest.get_u64_le(), age_ms_max: rest.get_u64_le() };
             state.producers = Arc::new(Producers::decode(&mut rest).ok_or_else(bad)?);
         }
+        let numbers = [last.map_or(0, |last| last.index), state.next_offset];
+        if state.first_offset > state.next_offset || numbers.into_iter().any(|number| number > NUMBER_MAX) {
+            return Err(bad());
+        }
         if rest.try_get_u32_le().map_err(|_| bad())? as usize != rest.len() {
             return Err(bad());
         }
@@ -127,6 +132,20 @@ mod tests {
         let read = Checkpoint::decode(&bytes).unwrap();
         assert_eq!((read.state.next_offset, read.state.first_offset, read.state.time_ms), (4, 3, 9));
         assert_eq!(read.membership, &b"abc"[..]);
+    }
+
+    #[test]
+    fn a_checkpoint_that_no_log_can_have_is_refused() {
+        // Found by fuzzing: the next entry folded in overflowed, or trimmed between 3 and 2.
+        let with = |index, first_offset, next_offset| {
+            let state = State { first_offset, next_offset, ..State::default() };
+            let last = Some(EntryId { term: 1, index });
+            Checkpoint::decode(&Checkpoint { last, state, ..Checkpoint::default() }.encode())
+        };
+        assert!(with(7, 2, 2).is_ok());
+        assert!(with(7, 3, 2).is_err());
+        assert!(with(7, 0, u64::MAX).is_err());
+        assert!(with(u64::MAX, 2, 2).is_err());
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub const BATCH_HEADER_BYTES: usize = 40;
 pub const FRAME_HEADER_BYTES: usize = 64;
 /// What one entry may carry: a batch of records (4 MiB by default) and its lengths, with room.
 pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+/// No index, offset or batch number gets near it; a larger one is damage, and would overflow when counted on.
+pub const NUMBER_MAX: u64 = 1 << 62;
 
 const STORE_MAGIC: [u8; 8] = *b"SEEDLOG1";
 const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"SLB1");
@@ -43,7 +45,7 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
-fn crc_in_place(header: &[u8], salt: u64, position: u64) -> u32 {
+pub(crate) fn crc_in_place(header: &[u8], salt: u64, position: u64) -> u32 {
     // One contiguous buffer: a header is small, and three digest updates cost more than the copy.
     let mut covered = [0u8; FRAME_HEADER_BYTES + 16];
     covered[..header.len()].copy_from_slice(header);
@@ -129,13 +131,14 @@ impl BatchHeader {
     pub fn decode(bytes: &[u8], salt: u64, position: u64) -> Option<BatchHeader> {
         let bytes = bytes.get(..BATCH_HEADER_BYTES)?;
         let sound = u32_at(bytes, 0) == BATCH_MAGIC && crc_in_place(&bytes[..36], salt, position) == u32_at(bytes, 36);
-        sound.then(|| BatchHeader {
+        let header = sound.then(|| BatchHeader {
             length: u32_at(bytes, 4),
             number: u64_at(bytes, 8),
             committed: u64_at(bytes, 16).checked_sub(1),
             first_index: u64_at(bytes, 24),
             count: u32_at(bytes, 32),
-        })
+        });
+        header.filter(|header| header.number <= NUMBER_MAX)
     }
 }
 
@@ -283,6 +286,8 @@ mod tests {
         assert_eq!(BatchHeader::decode(&batch.encode(4, 40), 4, 40), Some(batch));
         let none = BatchHeader { committed: None, ..batch };
         assert_eq!(BatchHeader::decode(&none.encode(4, 40), 4, 40), Some(none));
+        let forged = BatchHeader { number: u64::MAX, ..batch };
+        assert_eq!(BatchHeader::decode(&forged.encode(4, 40), 4, 40), None);
         let owner = Identity { cluster_id: u128::MAX - 7, node_id: 8 };
         let store = StoreHeader { first_index: 5, salt: 6, owner };
         assert_eq!(StoreHeader::decode(&store.encode()), Some(store));
