@@ -14,6 +14,8 @@ mod config;
 mod data_dir;
 mod entry;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod index;
 pub mod layout;
 mod producers;

@@ -14,6 +14,8 @@
 mod admin;
 mod applied;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod late_clock;
 mod machine;
 mod network;

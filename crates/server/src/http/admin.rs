@@ -127,6 +127,16 @@ pub async fn fence(service: &Service, body: &[u8]) -> Result<Response, Failure> 
     Ok(answer::json(&FencingJson::from(set.fencing)))
 }
 
+/// What each of the calls with a body makes of it.
+#[cfg(fuzzing)]
+pub(super) fn understood(body: &[u8]) -> [Result<(), super::body::BadBody>; 3] {
+    [
+        json::<Trim>(body, TRIM).map(drop),
+        json::<RetentionJson>(body, RETENTION).map(drop),
+        json::<FencingJson>(body, FENCE).map(drop),
+    ]
+}
+
 impl From<Option<Retention>> for RetentionJson {
     fn from(kept: Option<Retention>) -> RetentionJson {
         let Retention { bytes_max, age_ms_max } = kept.unwrap_or_default();

@@ -71,13 +71,13 @@ fn shown(record: &Record) -> Consumed {
 }
 
 /// The value of the record in the body of `POST /`.
-fn value(body: &[u8]) -> Result<Bytes, BadBody> {
+pub(super) fn value(body: &[u8]) -> Result<Bytes, BadBody> {
     let ProduceIn { record: Object(record) } = json(body, PRODUCE)?;
     decoded(&record.value, || "record.value".to_owned())
 }
 
 /// The offset in the body of `GET /`.
-fn offset(body: &[u8]) -> Result<u64, BadBody> {
+pub(super) fn offset(body: &[u8]) -> Result<u64, BadBody> {
     let ConsumeIn { offset: Whole(offset) } = json(body, CONSUME)?;
     Ok(offset)
 }

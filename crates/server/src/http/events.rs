@@ -56,7 +56,7 @@ fn json(shown: &impl Serialize) -> String {
 }
 
 /// The last offset seen. Empty is what a client sends that has seen none.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let Some(given) = headers.get("last-event-id").filter(|given| !given.is_empty()) else { return Ok(None) };
     let given = String::from_utf8_lossy(given.as_bytes()).into_owned();
     let max = u64::MAX - 1;

@@ -9,6 +9,8 @@ mod body;
 mod chapter_1;
 mod events;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod listener;
 mod openapi;

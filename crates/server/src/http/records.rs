@@ -3,7 +3,7 @@
 use super::answer;
 use super::body::{BadBody, Object, decoded, given, json};
 use super::failure::Failure;
-use super::query::Query;
+use super::query::{BadQuery, Query};
 use super::whole::Whole;
 use crate::limits::Limits;
 use crate::service::Service;
@@ -146,16 +146,20 @@ pub async fn produce(service: &Service, body: &[u8]) -> Result<Response, Failure
 
 pub async fn consume(service: &Service, query: &Query) -> Result<Response, Failure> {
     let as_text = query.values_as_text()?;
-    let request = ConsumeRequest {
+    let records = service.consume(asked(query)?).await?.records;
+    let next_offset = records.last().map_or(0, |record| record.offset + 1);
+    let records = records.into_iter().map(|record| RecordOut::of(record, as_text)).collect();
+    Ok(answer::json(&Consumed { records, next_offset }))
+}
+
+/// What the query asks for.
+pub(super) fn asked(query: &Query) -> Result<ConsumeRequest, BadQuery> {
+    Ok(ConsumeRequest {
         max_records: query.number("max_records", 1..=u32::MAX)?.unwrap_or(MAX_RECORDS),
         max_bytes: query.number("max_bytes", 1..=u32::MAX)?.unwrap_or_default(),
         wait_ms: query.number("wait_ms", 0..=u32::MAX)?.unwrap_or_default(),
         ..query.start()?
-    };
-    let records = service.consume(request).await?.records;
-    let next_offset = records.last().map_or(0, |record| record.offset + 1);
-    let records = records.into_iter().map(|record| RecordOut::of(record, as_text)).collect();
-    Ok(answer::json(&Consumed { records, next_offset }))
+    })
 }
 
 /// How long the request asks the log to wait: what it may take longer than others.
@@ -164,7 +168,7 @@ pub fn wait(query: &Query, limits: &Limits) -> Duration {
     Duration::from_millis(wait_ms.min(limits.wait_ms_max).into())
 }
 
-fn request(body: &[u8]) -> Result<ProduceRequest, Failure> {
+pub(super) fn request(body: &[u8]) -> Result<ProduceRequest, Failure> {
     let parsed: ProduceIn = json(body, PRODUCE)?;
     let (record, records) = match (parsed.record, parsed.records) {
         (Some(_), Some(_)) => return Err(ApiError::RecordAndRecords.into()),

@@ -53,7 +53,7 @@ pub static ROUTES: &[(&str, Method, Endpoint)] = &[
 
 impl Endpoint {
     /// The names of its query parameters; none: chapter 1, which never looked at a query.
-    fn parameters(self) -> Option<&'static [&'static str]> {
+    pub(super) fn parameters(self) -> Option<&'static [&'static str]> {
         match self {
             Endpoint::ProduceOne | Endpoint::ConsumeOne => None,
             Endpoint::Consume => Some(records::PARAMETERS),
