@@ -1,4 +1,4 @@
-//! The public API `log.v1`: generated code, the shape of a stored record, and the one table of errors
+//! The public API `log.v1` and the peers' `raft.v1`: generated code, the shape of a stored record, and the one table of errors
 //! and gRPC statuses.
 
 mod details;
@@ -14,7 +14,13 @@ pub mod v1 {
     tonic::include_proto!("log.v1");
 }
 
-/// The compiled protos, for server reflection.
+/// The package `raft.v1`: what the nodes of a cluster say to each other.
+#[allow(clippy::all)]
+pub mod raft_v1 {
+    tonic::include_proto!("raft.v1");
+}
+
+/// The compiled protos of the public API, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use crate::stop::StopReason;
+use seedlog_api::raft_v1 as v1;
 use seedlog_log::{OpenError, Refusal};
 
 #[derive(Debug, thiserror::Error)]
@@ -69,3 +70,45 @@ pub enum TrimError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotReady(pub StopReason);
+
+/// Why a change of the membership was not made. Every variant but [`ChangeError::Unknown`] is definite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error("this node does not lead")]
+    NotLeader { leader: Option<LeaderHint> },
+    #[error("node {node_id:016x} is no member of this cluster")]
+    NoMember { node_id: u64 },
+    #[error("node {node_id:016x} does not vote, and cannot lead")]
+    NoVoter { node_id: u64 },
+    #[error("node {node_id:016x} is the only voter")]
+    LastVoter { node_id: u64 },
+    #[error("another change of the membership is under way")]
+    InProgress,
+    #[error("{reason}")]
+    Refused { reason: String },
+    /// It may have been made, or may still be.
+    #[error("the outcome is unknown: {reason}")]
+    Unknown { reason: String },
+    #[error("{0}")]
+    Stopped(StopReason),
+}
+
+impl ChangeError {
+    pub(crate) fn to_failure(&self) -> v1::Failure {
+        let kind = match self {
+            ChangeError::Unknown { .. } => v1::FailureKind::Unknown,
+            ChangeError::NotLeader { .. } => v1::FailureKind::NotLeader,
+            ChangeError::Stopped(_) => v1::FailureKind::Stopped,
+            _ => v1::FailureKind::Refused,
+        };
+        v1::Failure { kind: kind.into(), reason: self.to_string(), ..v1::Failure::default() }
+    }
+
+    pub(crate) fn from_failure(failure: v1::Failure) -> ChangeError {
+        match failure.kind() {
+            v1::FailureKind::NotLeader | v1::FailureKind::Stopped => ChangeError::NotLeader { leader: None },
+            v1::FailureKind::Refused | v1::FailureKind::DiskFull => ChangeError::Refused { reason: failure.reason },
+            v1::FailureKind::Unknown => ChangeError::Unknown { reason: failure.reason },
+        }
+    }
+}

@@ -11,15 +11,18 @@
 //!
 //! Absent here: a second copy of any record, a snapshot with records in it, a poll.
 
+mod addresses;
 mod admin;
 mod applied;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod late_clock;
+mod leader;
 mod machine;
-mod network;
+mod membership;
 mod node;
+mod peer;
 mod produce;
 mod read;
 mod retention;
@@ -33,12 +36,16 @@ mod tail;
 mod trim;
 mod types;
 mod vote;
+mod wire;
 mod writer;
 
+pub use addresses::Addresses;
 pub use admin::Description;
-pub use error::{LeaderHint, NotReady, ProduceError, ReadError, StartError, TrimError};
+pub use error::{ChangeError, LeaderHint, NotReady, ProduceError, ReadError, StartError, TrimError};
 pub use node::Node;
+pub use peer::add_peer_service;
 pub use produce::{Pending, Produced};
 pub use settings::NodeConfig;
 pub use status::{Member, Role, Status};
 pub use stop::StopReason;
+pub use types::Peer;

@@ -1,10 +1,11 @@
 //! A node: a log, the Raft over it, and the tasks that keep them.
 
+use crate::addresses::Addresses;
 use crate::applied::Progress;
 use crate::error::{NotReady, StartError};
 use crate::late_clock::LateClock;
 use crate::machine::Machine;
-use crate::network::Network;
+use crate::peer::{Forwarder, Peers};
 use crate::settings::NodeConfig;
 use crate::space::Space;
 use crate::status::{self, Status};
@@ -17,6 +18,7 @@ use crate::vote::VoteFile;
 use crate::writer::{self, Parts, Queue, Request};
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
+use openraft::type_config::alias::WatchReceiverOf;
 use rand::Rng as _;
 use seedlog_log::Identity;
 use seedlog_runtime::disk::Disk;
@@ -26,6 +28,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
+
+type ServerMetrics = WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>;
 
 /// How long a shutdown waits for those who have not fetched their answers.
 const ANSWERS_MAX: Duration = Duration::from_secs(5);
@@ -38,6 +42,10 @@ pub struct Node {
 struct Inner {
     config: NodeConfig,
     raft: Raft,
+    server_metrics: ServerMetrics,
+    peers: Peers,
+    forwarder: Forwarder,
+    addresses: Addresses,
     store: Store,
     queue: Queue,
     progress: Progress,
@@ -101,12 +109,15 @@ impl Node {
         let store = Store::new(held, queue.clone(), reader);
         let progress = Progress::new((&recovered.checkpoint).into());
         let machine = Machine::new(recovered.checkpoint, start, store.clone(), progress.clone());
-        let raft = Raft::new(config.node_id, openraft_config, Network, store.clone(), machine).await;
+        let addresses = Addresses::default();
+        let peers = Peers::new(owner, addresses.clone(), config.patience());
+        let forwarder = Forwarder::new(peers.clone(), config.answer_max);
+        let raft = Raft::new(config.node_id, openraft_config, peers.clone(), store.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
 
         let mut pristine = recovered.last.is_none() && vote.is_none();
         if pristine && config.bootstrap {
-            let me = Peer { rpc_addr: config.rpc_addr.clone() };
+            let me = Peer { name: config.node_name.clone(), rpc_addr: config.rpc_addr.clone() };
             let initialized = raft.initialize(BTreeMap::from([(config.node_id, me)])).await;
             initialized.map_err(|error| StartError::Raft(error.to_string()))?;
             pristine = false;
@@ -129,7 +140,24 @@ impl Node {
         }));
         let in_flight = Arc::new(Semaphore::new(config.in_flight_bytes_max));
         let late_clock = LateClock::default();
-        let inner = Inner { config, raft, store, queue, progress, space, in_flight, freed, stop, late_clock, pristine };
+        let server_metrics = raft.server_metrics();
+        let inner = Inner {
+            config,
+            raft,
+            server_metrics,
+            peers,
+            forwarder,
+            addresses,
+            store,
+            queue,
+            progress,
+            space,
+            in_flight,
+            freed,
+            stop,
+            late_clock,
+            pristine,
+        };
         let node = Node { inner: Arc::new(inner) };
         drop(spawn(crate::retention::follow(node.clone())));
         Ok(node)
@@ -185,7 +213,7 @@ impl Node {
     pub fn status(&self) -> Status {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
-        status::status(&metrics, self.progress().now(), self.stop_reason().is_some())
+        status::status(&metrics, self.progress().now(), self.addresses(), self.stop_reason().is_some())
     }
 
     /// Returns when the node has stopped, with the first reason it had.
@@ -221,6 +249,23 @@ impl Node {
 
     pub(crate) fn raft(&self) -> &Raft {
         &self.inner.raft
+    }
+
+    pub(crate) fn server_metrics(&self) -> &ServerMetrics {
+        &self.inner.server_metrics
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.inner.peers
+    }
+
+    pub(crate) fn forwarder(&self) -> &Forwarder {
+        &self.inner.forwarder
+    }
+
+    /// Where the other nodes are dialled; who hears of a newer address says so here.
+    pub fn addresses(&self) -> &Addresses {
+        &self.inner.addresses
     }
 
     pub(crate) fn store(&self) -> &Store {

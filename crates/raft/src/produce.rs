@@ -2,18 +2,20 @@
 //! openraft takes all that is in its queue as one append, and the writer takes all appends that are in
 //! its own as one batch. No task of ours stands in between, so none can lose a call or delay one.
 
-use crate::error::{LeaderHint, ProduceError};
+use crate::error::ProduceError;
+use crate::leader::{self, Leading};
 use crate::node::Node;
+use crate::peer::Applied;
 use crate::stop::StopReason;
 use crate::types::{Proposal, Response, TypeConfig};
 use bytes::Bytes;
-use openraft::errors::{ClientWriteError, ForwardToLeader};
+use openraft::errors::ClientWriteError;
 use openraft::impls::OneshotResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias::OneshotReceiverOf;
 use seedlog_log::{Command, Outcome, RecordBatch};
 use seedlog_runtime::clock;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What an entry takes on the disk beyond its records, at most: headers of batch and frame, padding, a
 /// row of the index, its conditions. The reserve must hold all that is in flight, tiny records too.
@@ -31,29 +33,43 @@ pub struct Produced {
 
 /// A proposal under way. Dropping it takes nothing back.
 pub struct Pending {
-    answer: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
+    answer: Answer,
     node: Node,
     /// Room in memory, given back with the answer.
     _room: OwnedSemaphorePermit,
 }
 
+enum Answer {
+    Here(OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>),
+    /// From the leader, who was asked.
+    There(oneshot::Receiver<Applied>),
+}
+
 impl Node {
     /// Appends the batch, atomically, if its conditions hold; returns when it is synced, committed and
-    /// applied.
+    /// applied. A node that does not lead passes it on to the one that does, and waits for one a while.
     ///
     /// # Errors
     /// All but [`ProduceError::Unknown`] say that nothing was appended.
     pub async fn produce(&self, batch: impl Into<RecordBatch>) -> Result<Produced, ProduceError> {
-        self.propose(batch).await?.outcome().await
+        let batch = batch.into();
+        let bytes = self.check_size(&batch)?;
+        produced(self.persist(bytes, false, batch.encode()).await?)
     }
 
     /// The first half of [`Node::produce`]: hands the records over and returns. Of two calls by the
-    /// same task, one after the other, the first one's records come first in the log.
+    /// same task, one after the other, the first one's records come first in the log. Not tried again.
     ///
     /// # Errors
     /// As [`Node::produce`].
     pub async fn propose(&self, batch: impl Into<RecordBatch>) -> Result<Pending, ProduceError> {
         let batch = batch.into();
+        let bytes = self.check_size(&batch)?;
+        let leading = self.leader(clock::now() + self.config().leader_wait_max).await;
+        self.submit(&leading, bytes, false, batch.encode()).await
+    }
+
+    fn check_size(&self, batch: &RecordBatch) -> Result<usize, ProduceError> {
         if batch.records.is_empty() {
             return Err(ProduceError::Empty);
         }
@@ -63,28 +79,66 @@ impl Node {
         if bytes > max {
             return Err(ProduceError::TooLarge { bytes, max });
         }
-        self.submit(bytes, false, || batch.encode()).await
+        Ok(bytes)
     }
 
     pub(crate) async fn submit_command(&self, command: Command) -> Result<Outcome, ProduceError> {
-        let pending = self.submit(0, true, || command.encode()).await?;
-        match pending.answer().await?.1.outcome {
+        match self.persist(0, true, command.encode()).await?.1 {
             Outcome::Refused(refusal) => Err(refusal.into()),
             outcome => Ok(outcome),
         }
     }
 
+    /// Proposes it until somebody takes it: as long as it is certain that nobody has.
+    async fn persist(&self, bytes: usize, command: bool, payload: Bytes) -> Applied {
+        let deadline = clock::now() + self.config().leader_wait_max;
+        let mut tried = None;
+        loop {
+            let leading = self.leader_but(tried.as_ref(), deadline).await;
+            let applied = match self.submit(&leading, bytes, command, payload.clone()).await {
+                Ok(pending) => pending.applied().await,
+                Err(refused) => Err(refused),
+            };
+            match applied {
+                Err(ProduceError::NotLeader { .. }) if clock::now() < deadline => tried = Some(leading),
+                applied => return applied,
+            }
+        }
+    }
+
     async fn submit(
         &self,
+        leading: &Leading,
         bytes: usize,
         command: bool,
-        payload: impl FnOnce() -> Bytes,
+        payload: Bytes,
     ) -> Result<Pending, ProduceError> {
         self.check_running()?;
-        let held = if command { bytes } else { bytes + ENTRY_OVERHEAD_BYTES };
+        let leader = match leading {
+            Leading::Here => None,
+            Leading::There(leader) => Some(leader),
+            Leading::Nobody => return Err(ProduceError::NotLeader { leader: None }),
+        };
+        let room = self.room(bytes, command).await?;
+        let Some(leader) = leader else { return self.append(command, payload, room).await };
+        let answer = Answer::There(self.forwarder().submit(leader, command, payload));
+        Ok(Pending { answer, node: self.clone(), _room: room })
+    }
+
+    /// For another node, which takes this one for the leader: it goes no further than here.
+    pub(crate) async fn propose_here(&self, command: bool, payload: Bytes) -> Result<Pending, ProduceError> {
+        let room = self.room(payload.len(), command).await?;
+        self.append(command, payload, room).await
+    }
+
+    async fn room(&self, bytes: usize, command: bool) -> Result<OwnedSemaphorePermit, ProduceError> {
+        let held = if command { 0 } else { bytes + ENTRY_OVERHEAD_BYTES };
         let permits = held.min(self.config().in_flight_bytes_max) as u32;
         let room = self.in_flight().acquire_many_owned(permits).await;
-        let room = room.map_err(|_closed| ProduceError::Stopped(self.stop_reason_or_shutdown()))?;
+        room.map_err(|_closed| ProduceError::Stopped(self.stop_reason_or_shutdown()))
+    }
+
+    async fn append(&self, command: bool, payload: Bytes, room: OwnedSemaphorePermit) -> Result<Pending, ProduceError> {
         // A trim makes room: it is what the reserve is kept for.
         if !command && let Err(full) = self.space().admit().await {
             let (free_bytes, reserve_bytes) = (full.free_bytes, full.reserve_bytes);
@@ -100,9 +154,9 @@ impl Node {
                  up; nothing is lost. Set the clock, if it is wrong"
             );
         }
-        let proposal = Proposal { command, time_ms, payload: payload() };
+        let proposal = Proposal { command, time_ms, payload };
         match self.raft().client_write_ff(proposal, Some(responder)).await {
-            Ok(()) => Ok(Pending { answer, node: self.clone(), _room: room }),
+            Ok(()) => Ok(Pending { answer: Answer::Here(answer), node: self.clone(), _room: room }),
             // It was not taken.
             Err(fatal) => Err(ProduceError::Stopped(self.stopped_by(&fatal))),
         }
@@ -117,39 +171,51 @@ impl Node {
     }
 }
 
+fn produced((term, outcome): (u64, Outcome)) -> Result<Produced, ProduceError> {
+    match outcome {
+        Outcome::Appended { first_offset, count } => Ok(Produced { first_offset, count, term, repeated: false }),
+        Outcome::Repeated { first_offset, count } => Ok(Produced { first_offset, count, term, repeated: true }),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        other => Err(ProduceError::Unknown { reason: format!("records were proposed, and applied as {other:?}") }),
+    }
+}
+
 impl Pending {
     /// # Errors
     /// As [`Node::produce`].
     pub async fn outcome(self) -> Result<Produced, ProduceError> {
-        let (term, Response { outcome }) = self.answer().await?;
-        match outcome {
-            Outcome::Appended { first_offset, count } => Ok(Produced { first_offset, count, term, repeated: false }),
-            Outcome::Repeated { first_offset, count } => Ok(Produced { first_offset, count, term, repeated: true }),
-            Outcome::Refused(refusal) => Err(refusal.into()),
-            other => unreachable!("records were proposed, and their entry was applied as {other:?}"),
-        }
+        produced(self.applied().await?)
     }
 
     /// The entry's term, and what applying it gave.
-    async fn answer(self) -> Result<(u64, Response), ProduceError> {
-        match self.answer.await {
-            Ok(Ok(response)) => Ok((response.log_id.leader_id.term, response.data)),
-            // Told apart by variant: openraft's own conversion also takes a discarded entry for one that
-            // was never appended.
-            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(ProduceError::NotLeader { leader: leader_hint(forward) })
+    pub(crate) async fn applied(self) -> Applied {
+        let Pending { answer, node, _room } = self;
+        let longest = node.config().answer_max;
+        let applied = async {
+            match answer {
+                Answer::Here(answer) => here(&node, answer.await.ok()),
+                // Dropped before it was sent.
+                Answer::There(answer) => answer.await.unwrap_or(Err(ProduceError::NotLeader { leader: None })),
             }
-            Ok(Err(error)) => Err(ProduceError::Unknown { reason: error.to_string() }),
-            // The node has stopped with the proposal in it.
-            Err(_) => {
-                let reason = self.node.stop_reason_or_shutdown().to_string();
-                Err(ProduceError::Unknown { reason })
-            }
-        }
+        };
+        let late = |_| Err(ProduceError::Unknown { reason: format!("it is not committed after {longest:?}") });
+        clock::timeout(longest, applied).await.unwrap_or_else(late)
     }
 }
 
-pub(crate) fn leader_hint(forward: ForwardToLeader<TypeConfig>) -> Option<LeaderHint> {
-    let peer = forward.leader_node?;
-    Some(LeaderHint { node_id: forward.leader_id?, rpc_addr: peer.rpc_addr })
+fn here(node: &Node, answer: Option<ClientWriteResult<TypeConfig>>) -> Applied {
+    match answer {
+        Some(Ok(response)) => {
+            let Response { outcome } = response.data;
+            Ok((response.log_id.leader_id.term, outcome))
+        }
+        // Told apart by variant: openraft's own conversion also takes a discarded entry for one that
+        // was never appended.
+        Some(Err(ClientWriteError::ForwardToLeader(forward))) => {
+            Err(ProduceError::NotLeader { leader: leader::hint(forward) })
+        }
+        Some(Err(error)) => Err(ProduceError::Unknown { reason: error.to_string() }),
+        // The node has stopped with the proposal in it.
+        None => Err(ProduceError::Unknown { reason: node.stop_reason_or_shutdown().to_string() }),
+    }
 }

@@ -3,12 +3,13 @@
 
 use crate::applied::Applied;
 use crate::error::ReadError;
+use crate::leader::{Leading, hint};
 use crate::node::Node;
-use crate::produce::leader_hint;
+use crate::types::LogId;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
 use seedlog_log::{EntryId, Record};
-use seedlog_runtime::{blocking, select};
+use seedlog_runtime::{blocking, clock, select};
 use std::ops::Range;
 
 impl Node {
@@ -95,25 +96,58 @@ impl Node {
 
     /// What is applied, once that covers all that was committed anywhere when this was called.
     pub(crate) async fn linearize(&self) -> Result<Applied, ReadError> {
-        if let Some(reason) = self.stop_reason() {
-            return Err(ReadError::Stopped(reason));
-        }
-        // Never by lease: clocks drift. Never on this leader's own word: it may be alone.
-        let (read, _) = self.raft().get_read_log_id(ReadPolicy::ReadIndex).await.map_err(|error| match error {
-            RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                ReadError::NotLeader { leader: leader_hint(forward) }
+        let deadline = clock::now() + self.config().leader_wait_max;
+        let mut tried = None;
+        let read = loop {
+            if let Some(reason) = self.stop_reason() {
+                return Err(ReadError::Stopped(reason));
             }
-            RaftError::APIError(LinearizableReadError::QuorumNotEnough(missing)) => {
-                ReadError::NoQuorum { reason: missing.to_string() }
+            let leading = self.leader_but(tried.as_ref(), deadline).await;
+            let read = match &leading {
+                Leading::Here => self.read_log_id_here().await,
+                Leading::There(leader) => {
+                    let read = self.peers().read_index(leader).await;
+                    read.map_err(|status| ReadError::NoQuorum { reason: status.message().to_owned() })
+                }
+                Leading::Nobody => Err(ReadError::NotLeader { leader: None }),
+            };
+            match read {
+                Ok(read) => break read,
+                Err(ReadError::NotLeader { .. } | ReadError::NoQuorum { .. }) if clock::now() < deadline => {
+                    tried = Some(leading);
+                }
+                Err(error) => return Err(error),
             }
-            RaftError::Fatal(fatal) => ReadError::Stopped(self.stopped_by(&fatal)),
-        })?;
-        let index = read.log_id().index;
+        };
+        let index = read.index;
         select! {
             applied = self.progress().wait_for(|applied| applied.last.is_some_and(|last| last.index >= index)) => {
                 Ok(applied)
             }
             reason = self.stopped() => Err(ReadError::Stopped(reason)),
+            () = clock::sleep_until(deadline) => {
+                Err(ReadError::NoQuorum { reason: format!("entry {index} has not arrived here in time") })
+            }
+        }
+    }
+
+    /// Asks a majority. Never by lease: clocks drift. Never on this leader's own word: it may be alone.
+    pub(crate) async fn read_log_id_here(&self) -> Result<LogId, ReadError> {
+        let longest = self.config().patience();
+        let read = select! {
+            reason = self.stopped() => return Err(ReadError::Stopped(reason)),
+            read = clock::timeout(longest, self.raft().get_read_log_id(ReadPolicy::ReadIndex)) => read,
+        };
+        match read {
+            Ok(Ok((read, _))) => Ok(*read.log_id()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                Err(ReadError::NotLeader { leader: hint(forward) })
+            }
+            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(missing)))) => {
+                Err(ReadError::NoQuorum { reason: missing.to_string() })
+            }
+            Ok(Err(RaftError::Fatal(fatal))) => Err(ReadError::Stopped(self.stopped_by(&fatal))),
+            Err(late) => Err(ReadError::NoQuorum { reason: late.to_string() }),
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What a node is told at its start, and what openraft is told.
 
+use std::ops::Range;
 use std::time::Duration;
+
+/// After so many heartbeats without one, a follower stands for election.
+const ELECTION_HEARTBEATS: Range<u64> = 4..8;
 
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
     pub node_id: u64,
     pub cluster_id: u128,
+    /// What people call this node.
+    pub node_name: String,
     /// Where others reach this node.
     pub rpc_addr: String,
     pub log: seedlog_log::Config,
@@ -23,6 +29,10 @@ pub struct NodeConfig {
     pub reserve_bytes: u64,
     /// How often the leader looks whether retention lets something go.
     pub retention_check: Duration,
+    /// How long a call waits for a leader, or for one that answers.
+    pub leader_wait_max: Duration,
+    /// How long a proposal may take; then its outcome is unknown.
+    pub answer_max: Duration,
 }
 
 impl NodeConfig {
@@ -30,6 +40,7 @@ impl NodeConfig {
         NodeConfig {
             node_id,
             cluster_id,
+            node_name: String::new(),
             rpc_addr: rpc_addr.into(),
             log: seedlog_log::Config::default(),
             heartbeat: Duration::from_millis(150),
@@ -39,7 +50,14 @@ impl NodeConfig {
             tail_bytes_max: 16 << 20,
             reserve_bytes: 64 << 20,
             retention_check: Duration::from_secs(1),
+            leader_wait_max: Duration::from_secs(5),
+            answer_max: Duration::from_secs(10),
         }
+    }
+
+    /// How long a peer may owe an answer: as long as it would wait for a leader.
+    pub(crate) fn patience(&self) -> Duration {
+        self.heartbeat * ELECTION_HEARTBEATS.end as u32
     }
 
     /// # Errors
@@ -52,9 +70,16 @@ impl NodeConfig {
         let config = openraft::Config {
             cluster_name: format!("{:032x}", self.cluster_id),
             heartbeat_interval: heartbeat_ms,
-            election_timeout_min: 6 * heartbeat_ms,
-            election_timeout_max: 12 * heartbeat_ms,
-            install_snapshot_timeout: 12 * heartbeat_ms,
+            // A follower that has just acked records has heard of its leader.
+            heartbeat_min_interval: Some(heartbeat_ms),
+            election_timeout_min: ELECTION_HEARTBEATS.start * heartbeat_ms,
+            election_timeout_max: ELECTION_HEARTBEATS.end * heartbeat_ms,
+            // A leader whose followers hear it and that does not hear them lets them elect another.
+            quorum_loss_probe_interval: Some(2 * ELECTION_HEARTBEATS.end * heartbeat_ms),
+            // Cut by bytes, when they are read.
+            max_payload_entries: 4096,
+            backoff: format!("{heartbeat_ms}ms ...{}ms", 8 * heartbeat_ms),
+            install_snapshot_timeout: 4 * ELECTION_HEARTBEATS.end * heartbeat_ms,
             // The log is trimmed by a committed command, never because it has grown.
             snapshot_policy: openraft::SnapshotPolicy::Never,
             purge_batch_size: 1,

@@ -1,5 +1,6 @@
 //! What a node says of itself.
 
+use crate::addresses::Addresses;
 use crate::applied::Applied;
 use crate::types::TypeConfig;
 use openraft::{RaftMetrics, ServerState};
@@ -30,16 +31,23 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub node_id: u64,
+    pub name: String,
+    /// The latest address that this node knows.
     pub rpc_addr: String,
     pub voter: bool,
+    /// Up to where its log is known to be the leader's. Only the leader knows, and not of itself.
+    pub matched_index: Option<u64>,
 }
 
-pub fn status(metrics: &RaftMetrics<TypeConfig>, applied: Applied, stopped: bool) -> Status {
+pub fn status(metrics: &RaftMetrics<TypeConfig>, applied: Applied, addresses: &Addresses, stopped: bool) -> Status {
     let membership = metrics.membership_config.membership();
+    let matched = |id: &u64| metrics.replication.as_ref()?.get(id)?.as_ref().map(|matched| matched.index);
     let members = membership.nodes().map(|(id, peer)| Member {
         node_id: *id,
-        rpc_addr: peer.rpc_addr.clone(),
+        name: peer.name.clone(),
+        rpc_addr: addresses.of(*id, &peer.rpc_addr),
         voter: membership.voter_ids().any(|voter| voter == *id),
+        matched_index: matched(id),
     });
     Status {
         node_id: metrics.id,

@@ -42,6 +42,9 @@ type CommittedLeaderId = openraft::type_config::alias::CommittedLeaderIdOf<TypeC
 /// What the membership says of a node. The address is where it was last known to be.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Peer {
+    /// What people call it.
+    #[serde(default)]
+    pub name: String,
     pub rpc_addr: String,
 }
 
@@ -151,7 +154,8 @@ mod tests {
     fn every_kind_of_entry_comes_back_from_the_log_as_it_went_in() {
         let id = log_id(EntryId { term: 3, index: 7 });
         let proposal = |command| Proposal { command, time_ms: 5, payload: Bytes::from_static(b"payload") };
-        let membership = Membership::from(BTreeMap::from([(u64::MAX, Peer { rpc_addr: "a:1".into() })]));
+        let membership =
+            Membership::from(BTreeMap::from([(u64::MAX, Peer { name: "a".into(), rpc_addr: "a:1".into() })]));
         let payloads = [
             Payload::Blank,
             Payload::Normal(proposal(false)),

@@ -69,8 +69,10 @@ mod tests {
     fn listed(leader_id: Option<u64>, members: &[(u64, bool)]) -> Vec<(u64, Role, bool)> {
         let members = members.iter().map(|(node_id, voter)| Member {
             node_id: *node_id,
+            name: String::new(),
             rpc_addr: format!("member-{node_id}:1"),
             voter: *voter,
+            matched_index: None,
         });
         let status = Status {
             node_id: 2,

@@ -1,0 +1,156 @@
+//! Who belongs to the cluster. Any node takes the request; the leader carries it out, one change at a time,
+//! and what it answers is committed.
+
+use crate::error::{ChangeError, LeaderHint};
+use crate::leader::Leading;
+use crate::node::Node;
+use crate::types::{Peer, TypeConfig};
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use seedlog_api::raft_v1::change_request::Change;
+use seedlog_runtime::{clock, select};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A change needs a majority; without one it is given up, and its outcome is unknown.
+const CHANGE_MAX: Duration = Duration::from_secs(10);
+/// A new leader must be there by then.
+const TRANSFER_MAX: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// Takes a node in that does not vote yet: it is sent the log. Only the leader does it.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn add_learner(&self, node_id: u64, peer: Peer) -> Result<(), ChangeError> {
+        self.change(ChangeMembers::AddNodes(BTreeMap::from([(node_id, peer)]))).await
+    }
+
+    /// Makes these members the voters, in one change; a voter that is not among them is a member no more.
+    /// Only the leader does it.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn set_voters(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
+        self.change(ChangeMembers::ReplaceAllVoters(voters)).await
+    }
+
+    /// Takes a member out, whatever it was.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn remove_member(&self, node_id: u64) -> Result<(), ChangeError> {
+        match self.leader(clock::now() + TRANSFER_MAX).await {
+            Leading::Here => self.remove_here(node_id).await,
+            Leading::There(leader) => self.ask_leader(&leader, Change::Remove(node_id)).await,
+            Leading::Nobody => Err(ChangeError::NotLeader { leader: None }),
+        }
+    }
+
+    /// Hands the leadership to this voter, or to the one whose log is furthest.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<(), ChangeError> {
+        match self.leader(clock::now() + TRANSFER_MAX).await {
+            Leading::Here => self.transfer_here(to).await,
+            Leading::There(leader) if Some(leader.node_id) == to => Ok(()),
+            Leading::There(leader) => self.ask_leader(&leader, Change::Transfer(to.unwrap_or(0))).await,
+            Leading::Nobody => Err(ChangeError::NotLeader { leader: None }),
+        }
+    }
+
+    async fn ask_leader(&self, leader: &LeaderHint, change: Change) -> Result<(), ChangeError> {
+        self.peers().change(leader, change).await.map_err(ChangeError::from_failure)
+    }
+
+    pub(crate) async fn remove_here(&self, node_id: u64) -> Result<(), ChangeError> {
+        let status = self.status();
+        let Some(member) = status.members.iter().find(|member| member.node_id == node_id) else {
+            return Err(ChangeError::NoMember { node_id });
+        };
+        if !member.voter {
+            return self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node_id]))).await;
+        }
+        let voters = status.members.iter().filter(|member| member.voter && member.node_id != node_id);
+        let voters: BTreeSet<u64> = voters.map(|member| member.node_id).collect();
+        if voters.is_empty() {
+            return Err(ChangeError::LastVoter { node_id });
+        }
+        self.set_voters(voters).await
+    }
+
+    pub(crate) async fn transfer_here(&self, to: Option<u64>) -> Result<(), ChangeError> {
+        let status = self.status();
+        let me = status.node_id;
+        if status.leader_id != Some(me) {
+            return Err(ChangeError::NotLeader { leader: None });
+        }
+        let others = || status.members.iter().filter(|member| member.voter && member.node_id != me);
+        let chosen = match to {
+            Some(to) if to == me => return Ok(()),
+            Some(to) => others().find(|member| member.node_id == to),
+            // The first of those that are equally far.
+            None => others().rev().max_by_key(|member| member.matched_index),
+        };
+        let Some(to) = chosen.map(|member| member.node_id) else {
+            return Err(to.map_or(ChangeError::LastVoter { node_id: me }, |node_id| ChangeError::NoVoter { node_id }));
+        };
+        self.raft()
+            .trigger()
+            .transfer_leader(to)
+            .await
+            .map_err(|fatal| ChangeError::Stopped(self.stopped_by(&fatal)))?;
+        let mut seen = self.raft().server_metrics();
+        let other_leads = async {
+            loop {
+                match seen.borrow_watched().current_leader {
+                    Some(leader) if leader != me => return Some(leader),
+                    _ => {}
+                }
+                if seen.changed().await.is_err() {
+                    return None;
+                }
+            }
+        };
+        match clock::timeout(TRANSFER_MAX, other_leads).await {
+            Ok(Some(leader)) if leader == to => Ok(()),
+            Ok(Some(leader)) => {
+                Err(ChangeError::Refused { reason: format!("node {leader:016x} was faster, and leads now") })
+            }
+            Ok(None) | Err(_) => {
+                Err(ChangeError::Unknown { reason: format!("node {to:016x} does not lead after {TRANSFER_MAX:?}") })
+            }
+        }
+    }
+
+    async fn change(&self, change: ChangeMembers<u64, Peer>) -> Result<(), ChangeError> {
+        // Voters that are none any more go; nothing is kept that nobody asked to be kept.
+        let changed = select! {
+            reason = self.stopped() => return Err(ChangeError::Stopped(reason)),
+            changed = clock::timeout(CHANGE_MAX, self.raft().change_membership(change, false)) => changed,
+        };
+        match changed {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.change_error(error)),
+            Err(late) => Err(ChangeError::Unknown { reason: late.to_string() }),
+        }
+    }
+
+    fn change_error(&self, error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> ChangeError {
+        match error {
+            RaftError::Fatal(fatal) => ChangeError::Stopped(self.stopped_by(&fatal)),
+            RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+                ChangeError::NotLeader { leader: crate::leader::hint(forward) }
+            }
+            RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
+                ChangeError::InProgress
+            }
+            RaftError::APIError(ClientWriteError::ChangeMembershipError(refused)) => {
+                ChangeError::Refused { reason: refused.to_string() }
+            }
+            RaftError::APIError(unknown) => ChangeError::Unknown { reason: unknown.to_string() },
+        }
+    }
+}

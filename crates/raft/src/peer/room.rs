@@ -1,0 +1,33 @@
+//! Room in memory for what a leader sends: a follower whose disk is slow takes in no more than it has room for.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of entries taken in and not answered yet, together.
+const BYTES_MAX: usize = 16 << 20;
+
+/// For requests that are answered in turn.
+#[derive(Clone)]
+pub struct Room {
+    free: Arc<Semaphore>,
+    taken: Arc<Mutex<VecDeque<OwnedSemaphorePermit>>>,
+}
+
+impl Room {
+    pub fn new() -> Room {
+        Room { free: Arc::new(Semaphore::new(BYTES_MAX)), taken: Arc::default() }
+    }
+
+    /// Returns when there is room; a request larger than all of it waits to be alone.
+    pub async fn take(&self, bytes: usize) {
+        let permits = self.free.clone().acquire_many_owned(bytes.clamp(1, BYTES_MAX) as u32).await;
+        let permits = permits.expect("it is never closed");
+        self.taken.lock().expect("no holder panics").push_back(permits);
+    }
+
+    /// The first of those taken in has its answer.
+    pub fn give_back(&self) {
+        self.taken.lock().expect("no holder panics").pop_front();
+    }
+}

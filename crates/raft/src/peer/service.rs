@@ -1,0 +1,171 @@
+//! What this node answers its peers.
+
+use super::{append, forward};
+use crate::node::Node;
+use crate::types::{self, TypeConfig};
+use crate::wire;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use openraft::errors::{Fatal, RaftError};
+use openraft::raft::TransferLeaderRequest;
+use prost::Message;
+use seedlog_api::raft_v1 as v1;
+use seedlog_api::raft_v1::raft_server::{Raft, RaftServer};
+use seedlog_log::{Checkpoint, Identity};
+use seedlog_runtime::rpc::{MESSAGE_BYTES_MAX, Services, wire as as_encoded, wire_stream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Adds `raft.v1.Raft` to what a listener serves.
+pub fn add_peer_service(services: Services, node: Node) -> Services {
+    let server = RaftServer::new(Service { node });
+    services.add(server.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+#[derive(Clone)]
+struct Service {
+    node: Node,
+}
+
+impl Service {
+    /// # Errors
+    /// If the call is for another node, or another cluster: its address is this one's now.
+    fn check(&self, route: Option<&v1::Route>) -> Result<(), Status> {
+        let (meant, group) = wire::destination(route)?;
+        let me = Identity { cluster_id: self.node.config().cluster_id, node_id: self.node.config().node_id };
+        if meant != me {
+            return Err(Status::failed_precondition(format!("this is {me}, and the call is for {meant}")));
+        }
+        if group != 0 {
+            return Err(Status::unimplemented(format!("there is no Raft group {group} here")));
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, fatal: &Fatal<TypeConfig>) -> Status {
+        Status::unavailable(self.node.stopped_by(fatal).to_string())
+    }
+
+    fn failed(&self, error: &RaftError<TypeConfig>) -> Status {
+        match error {
+            RaftError::Fatal(fatal) => self.stopped(fatal),
+            RaftError::APIError(never) => match *never {},
+        }
+    }
+}
+
+type Answers<M> = BoxStream<'static, Result<M, Status>>;
+
+fn received<M: Message + Default>(request: Request<M>) -> Result<M, Status> {
+    as_encoded(request.into_inner())
+}
+
+fn answer<M: Message + Default>(message: M) -> Result<Response<M>, Status> {
+    Ok(Response::new(as_encoded(message)?))
+}
+
+/// The first message of a stream, which has the route, and the stream from there on.
+async fn opened<M: Message + Default + Send + 'static>(
+    request: Request<Streaming<M>>,
+) -> Result<(M, BoxStream<'static, Result<M, Status>>), Status> {
+    let mut requests = wire_stream(request.into_inner()).boxed();
+    let first = requests.try_next().await?.ok_or_else(|| Status::invalid_argument("a stream without a request"))?;
+    Ok((first, requests))
+}
+
+fn again<M: Clone + Send + 'static>(first: M, rest: BoxStream<'static, Result<M, Status>>) -> Answers<M> {
+    futures_util::stream::iter([Ok(first)]).chain(rest).boxed()
+}
+
+#[tonic::async_trait]
+impl Raft for Service {
+    type AppendStream = Answers<v1::AppendResponse>;
+    type ForwardStream = Answers<v1::ForwardResponse>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<v1::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let (first, rest) = opened(request).await?;
+        self.check(first.route.as_ref())?;
+        let answers = append::serve(self.node.clone(), again(first, rest));
+        Ok(Response::new(wire_stream(answers).boxed()))
+    }
+
+    async fn vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteResponse>, Status> {
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        let voted = self.node.raft().vote(wire::from_vote(request)?).await;
+        answer(wire::voted(&voted.map_err(|error| self.failed(&error))?))
+    }
+
+    async fn pre_vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteResponse>, Status> {
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        let voted = self.node.raft().pre_vote(wire::from_vote(request)?).await;
+        answer(wire::voted(&voted.map_err(|error| self.failed(&error))?))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<v1::InstallSnapshotRequest>,
+    ) -> Result<Response<v1::InstallSnapshotResponse>, Status> {
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        let leader = wire::from_ballot(request.leader)?;
+        let checkpoint = Checkpoint::decode(&request.checkpoint);
+        let snapshot = checkpoint.and_then(types::snapshot_of);
+        let snapshot =
+            snapshot.map_err(|bad| Status::invalid_argument(format!("a snapshot that does not decode: {bad}")))?;
+        let installed = self.node.raft().install_full_snapshot(leader, snapshot).await;
+        let installed = installed.map_err(|fatal| self.stopped(&fatal))?;
+        answer(v1::InstallSnapshotResponse { ballot: Some(wire::ballot(&installed.vote)) })
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        let leader = wire::from_ballot(request.leader)?;
+        let request = TransferLeaderRequest::new(leader, request.to, request.last.map(wire::from_log_id));
+        let taken = self.node.raft().handle_transfer_leader(request).await;
+        let taken = taken.map_err(|fatal| self.stopped(&fatal))?;
+        let refused = taken.err().map_or_else(String::new, |refused| refused.to_string());
+        answer(v1::TransferLeaderResponse { refused })
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<v1::ReadIndexRequest>,
+    ) -> Result<Response<v1::ReadIndexResponse>, Status> {
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        let read = self.node.read_log_id_here().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        answer(v1::ReadIndexResponse { read: Some(wire::log_id(read)) })
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<v1::ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let (first, rest) = opened(request).await?;
+        self.check(first.route.as_ref())?;
+        let answers = forward::serve(self.node.clone(), again(first, rest));
+        Ok(Response::new(ReceiverStream::new(answers).boxed()))
+    }
+
+    async fn change(&self, request: Request<v1::ChangeRequest>) -> Result<Response<v1::ChangeResponse>, Status> {
+        use v1::change_request::Change;
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        let changed = match request.change {
+            Some(Change::Remove(node_id)) => self.node.remove_here(node_id).await,
+            Some(Change::Transfer(0)) => self.node.transfer_here(None).await,
+            Some(Change::Transfer(node_id)) => self.node.transfer_here(Some(node_id)).await,
+            None => return Err(Status::invalid_argument("a change that changes nothing")),
+        };
+        answer(v1::ChangeResponse { failure: changed.err().map(|error| error.to_failure()) })
+    }
+}
