@@ -1,5 +1,5 @@
-//! The seam between the product and the world: disk, clock, randomness, blocking work, tasks, and the
-//! serve loop. In production these are the operating system, tokio and tonic; with `--cfg madsim`
+//! The seam between the product and the world: disk, clock, randomness, blocking work, tasks, datagrams, and
+//! the serve loop. In production these are the operating system, tokio and tonic; with `--cfg madsim`
 //! they are simulated, one seed deciding everything. The product above never asks which it is.
 //!
 //! This crate alone touches `std::time`, `std::fs`, `tokio::time` and the operating system's
@@ -16,11 +16,13 @@ mod select;
 #[cfg(madsim)]
 pub mod sim;
 mod spawn;
+pub mod udp;
 pub mod watch;
 
 pub use blocking::{blocking, blocking_in_turn};
 pub use rng::rng;
 pub use spawn::{JoinHandle, spawn};
+pub use udp::resolve;
 
 /// What the macros of this crate expand to; nothing to name by hand.
 #[doc(hidden)]

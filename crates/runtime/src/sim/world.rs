@@ -10,6 +10,7 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct World {
     pub seed: u64,
+    pub udp_duplication: f64,
     nodes: HashMap<NodeId, Node>,
 }
 
@@ -19,6 +20,8 @@ pub struct Node {
     pub blocking: Blocking,
     /// Down: whatever blocks never comes back.
     pub halted: bool,
+    /// Draws which datagrams arrive twice; made when the first may.
+    pub udp_rng: Option<ChaCha12Rng>,
     /// How many generators of each purpose were made.
     rngs: HashMap<String, u64>,
 }
