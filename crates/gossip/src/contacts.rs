@@ -128,8 +128,8 @@ mod tests {
         asked
     }
 
-    #[test]
-    fn an_address_is_asked_at_once_then_ever_more_rarely_and_never_given_up() {
+    #[tokio::test]
+    async fn an_address_is_asked_at_once_then_ever_more_rarely_and_never_given_up() {
         let now = clock::now();
         let mut contacts = contacts(&["a:1"], now);
         let asked = asked(&mut contacts, Urgency::High, now);
@@ -137,8 +137,8 @@ mod tests {
         assert!((12..=20).contains(&asked.len()), "{asked:?}");
     }
 
-    #[test]
-    fn who_answered_is_asked_again_only_while_somebody_is_missing_and_soon_if_everyone_is() {
+    #[tokio::test]
+    async fn who_answered_is_asked_again_only_while_somebody_is_missing_and_soon_if_everyone_is() {
         let now = clock::now();
         let mut contacts = contacts(&["a:1"], now);
         assert_eq!(asked(&mut contacts, Urgency::None, now), [0; 0]);
@@ -149,8 +149,8 @@ mod tests {
         assert!(contacts.next_due().unwrap() <= alone + SECOND / 2);
     }
 
-    #[test]
-    fn an_answer_counts_once_and_only_if_it_was_asked_for() {
+    #[tokio::test]
+    async fn an_answer_counts_once_and_only_if_it_was_asked_for() {
         let mut contacts = contacts(&[], clock::now());
         let addr = "10.0.0.1:8401".parse().unwrap();
         let nonce = contacts.ask(Some("a:1".into()), addr);
@@ -163,8 +163,8 @@ mod tests {
         assert_eq!(contacts.asked.len(), ASKED_MAX);
     }
 
-    #[test]
-    fn an_address_has_answered_when_all_that_it_stands_for_have() {
+    #[tokio::test]
+    async fn an_address_has_answered_when_all_that_it_stands_for_have() {
         let (one, two) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
         let mut contact = Contact::default();
         assert!(!contact.answered());

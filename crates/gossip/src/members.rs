@@ -193,8 +193,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_node_is_dead_since_it_fell_silent_and_alive_again_when_it_is_back() {
+    #[tokio::test]
+    async fn a_node_is_dead_since_it_fell_silent_and_alive_again_when_it_is_back() {
         let mut view = View::new();
         assert_eq!(view.see(&[(identity(1, 5), true), (identity(2, 5), true)]), "1 alive, 2 alive");
         assert_eq!(view.see(&[(identity(1, 5), false), (identity(2, 5), true)]), "1 dead since 2, 2 alive");
@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(view.members.get(1).unwrap().incarnation, 6);
     }
 
-    #[test]
-    fn who_said_goodbye_has_left_and_is_not_dead() {
+    #[tokio::test]
+    async fn who_said_goodbye_has_left_and_is_not_dead() {
         let mut view = View::new();
         view.see(&[(identity(1, 5), true), (identity(2, 5), true)]);
         // Of node 1 we still hear, of node 2 only that it is down.
@@ -213,8 +213,8 @@ mod tests {
         assert_eq!(view.see(&[(identity(1, 7), true)]), "1 alive, 2 left at 2");
     }
 
-    #[test]
-    fn a_node_that_moved_is_alive_at_its_new_address_whatever_becomes_of_the_old_one() {
+    #[tokio::test]
+    async fn a_node_that_moved_is_alive_at_its_new_address_whatever_becomes_of_the_old_one() {
         let mut view = View::new();
         let (old, new) = (identity(1, 5), moved(1, 6, "10.0.9.9:8401"));
         view.see(&[(old.clone(), true)]);
@@ -224,24 +224,24 @@ mod tests {
         assert_eq!(view.see(&[(new, false), (old, false)]), "1 dead since 4");
     }
 
-    #[test]
-    fn a_wiped_node_replaces_the_old_one_at_its_address_and_the_old_one_is_dead() {
+    #[tokio::test]
+    async fn a_wiped_node_replaces_the_old_one_at_its_address_and_the_old_one_is_dead() {
         let mut view = View::new();
         view.see(&[(identity(1, 5), true)]);
         let wiped = moved(7, 6, "10.0.0.1:8401");
         assert_eq!(view.see(&[(wiped, true)]), "1 dead since 2, 7 alive");
     }
 
-    #[test]
-    fn nodes_that_exchange_their_addresses_stay_alive() {
+    #[tokio::test]
+    async fn nodes_that_exchange_their_addresses_stay_alive() {
         let mut view = View::new();
         view.see(&[(identity(1, 5), true), (identity(2, 5), true)]);
         let (one, two) = (moved(1, 6, "10.0.0.2:8401"), moved(2, 6, "10.0.0.1:8401"));
         assert_eq!(view.see(&[(two, true), (one, true)]), "1 alive, 2 alive");
     }
 
-    #[test]
-    fn news_of_a_past_life_changes_nothing() {
+    #[tokio::test]
+    async fn news_of_a_past_life_changes_nothing() {
         let mut view = View::new();
         view.see(&[(identity(1, 5), true)]);
         view.see(&[(identity(1, 5), false)]);
@@ -249,8 +249,8 @@ mod tests {
         assert_eq!(view.see(&[]), "1 dead since 2");
     }
 
-    #[test]
-    fn this_node_is_never_among_the_others_nor_is_who_was_gone_before_we_came() {
+    #[tokio::test]
+    async fn this_node_is_never_among_the_others_nor_is_who_was_gone_before_we_came() {
         let mut view = View::new();
         assert_eq!(view.see(&[(identity(9, 50), true), (identity(1, 5), false), (leaving(2, 5), true)]), "");
         view.see(&[(identity(3, 5), true), (identity(12, 5), true)]);
@@ -258,8 +258,8 @@ mod tests {
         assert_eq!(alive, [3, 9, 12]);
     }
 
-    #[test]
-    fn the_gone_are_forgotten_after_a_time_and_the_first_of_too_many() {
+    #[tokio::test]
+    async fn the_gone_are_forgotten_after_a_time_and_the_first_of_too_many() {
         let mut view = View::new();
         for last in 1..=4 {
             let seen: Vec<_> = (1..=5).map(|id| (identity(id, 5), id > last - 1)).collect();
