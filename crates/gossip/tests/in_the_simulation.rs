@@ -1,5 +1,5 @@
 //! Nodes on a simulated network that loses, doubles, delays and cuts, with clocks that run wrong. Each test
-//! runs over some tens of seeds; a failure names its seed.
+//! runs over some tens of seeds; a failure names its seed. SEEDS_TIMES=N: over N times as many.
 #![cfg(madsim)]
 
 use madsim::net::NetSim;
@@ -46,7 +46,8 @@ fn each_seed<F: Future<Output = World>>(seeds: std::ops::Range<u64>, test: impl 
         drop(world);
         trace
     };
-    seeds.map(run).collect()
+    let times = std::env::var("SEEDS_TIMES").map_or(1, |times| times.parse().expect("SEEDS_TIMES is a number"));
+    (seeds.start..seeds.start + (seeds.end - seeds.start) * times).map(run).collect()
 }
 
 fn address(ip: u64) -> String {
