@@ -298,15 +298,8 @@ impl Task {
 
     fn look_around(&mut self) {
         let (now, alone) = (clock::now(), self.members.is_alone());
-        let seen = || self.foca.iter_membership_state().map(|seen| (seen.id(), seen.state() != foca::State::Down));
-        let changed = self.members.see(seen(), now);
-        // A past life of ours, or a node with our id, at another address.
-        let me = self.foca.identity();
-        let newer = |(identity, _): &(&Identity, bool)| identity.node_id() == me.node_id() && *identity > me;
-        let newer = seen().filter(newer).map(|(identity, _)| identity.incarnation).max();
-        if let Some(incarnation) = newer {
-            self.renew_above(incarnation);
-        }
+        let seen = self.foca.iter_membership_state();
+        let changed = self.members.see(seen.map(|seen| (seen.id(), seen.state() != foca::State::Down)), now);
         if changed.is_empty() {
             return;
         }

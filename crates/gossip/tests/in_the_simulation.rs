@@ -5,6 +5,7 @@
 use madsim::net::NetSim;
 use madsim::plugin::simulator;
 use madsim::runtime::{Handle, NodeHandle, Runtime};
+use madsim::task::NodeId;
 use rand::RngExt;
 use seedlog_gossip::{Config, Gossip, Member, Members, State};
 use seedlog_runtime::sim::{Skew, keyed_rng, set_seed, set_skew, set_udp_duplication};
@@ -108,12 +109,11 @@ impl World {
         self.run(machine, node_id, ip, join).await;
     }
 
-    /// The machine's process dies and begins anew, perhaps as another node.
-    async fn restart(&mut self, node_id: u64, new_node_id: u64, ip: u64, join: &[String]) {
-        let id = self.kill(node_id);
-        Handle::current().restart(id);
-        let machine = Handle::current().get_node(id).unwrap();
-        self.run(machine, new_node_id, ip, join).await;
+    /// The machine that was killed begins anew, perhaps as another node.
+    async fn run_again(&mut self, machine: NodeId, node_id: u64, ip: u64, join: &[String]) {
+        Handle::current().restart(machine);
+        let machine = Handle::current().get_node(machine).expect("it is there");
+        self.run(machine, node_id, ip, join).await;
     }
 
     async fn run(&mut self, machine: NodeHandle, node_id: u64, ip: u64, join: &[String]) {
@@ -137,7 +137,7 @@ impl World {
         self.nodes.insert(node_id, Node { machine, gossip });
     }
 
-    fn kill(&mut self, node_id: u64) -> madsim::task::NodeId {
+    fn kill(&mut self, node_id: u64) -> NodeId {
         let node = self.nodes.remove(&node_id).expect("it runs");
         Handle::current().kill(node.machine.id());
         node.machine.id()
@@ -215,8 +215,7 @@ fn a_node_rejoins_at_its_address_and_at_another_whether_or_not_it_was_declared_d
         // At the same address, told of nobody but one that lives.
         let id = world.kill(3);
         clock::sleep(down).await;
-        Handle::current().restart(id);
-        world.run(Handle::current().get_node(id).unwrap(), 3, 3, &[address(2)]).await;
+        world.run_again(id, 3, 3, &[address(2)]).await;
         world.all_see_all(3 * SECOND).await;
         // At another.
         world.kill(4);
@@ -241,7 +240,10 @@ fn a_node_rejoins_at_its_address_and_at_another_whether_or_not_it_was_declared_d
 fn a_dead_node_that_nobody_told_of_anyone_is_found_at_its_address() {
     each_seed(0..20, |_| async {
         let mut world = World::five().await;
-        world.restart(3, 3, 3, &[]).await;
+        let id = world.kill(3);
+        world.all_see(3, "dead", 10 * SECOND).await;
+        clock::sleep(3 * SECOND).await; // Until the last datagram to it is gone.
+        world.run_again(id, 3, 3, &[]).await;
         world.all_see_all(15 * SECOND).await;
         world
     });
@@ -259,10 +261,10 @@ fn a_node_comes_back_although_its_clock_went_back_an_hour_over_the_restart() {
             // Also at another address, with the old one still alive for the others.
             world.start(3, 33, &[address(1)]).await;
             set_skew(world.nodes[&3].machine.id(), Skew { rate: 1.0, wall_offset_ms: -7_200_000 });
-            world.restart(3, 3, 33, &[address(1)]).await;
+            let id = world.kill(3);
+            world.run_again(id, 3, 33, &[address(1)]).await;
         } else {
-            Handle::current().restart(id);
-            world.run(Handle::current().get_node(id).unwrap(), 3, 3, &[address(1)]).await;
+            world.run_again(id, 3, 3, &[address(1)]).await;
         }
         world.all_see_all(5 * SECOND).await;
         world
@@ -273,10 +275,15 @@ fn a_node_comes_back_although_its_clock_went_back_an_hour_over_the_restart() {
 fn a_wiped_node_replaces_the_old_one_at_its_address_even_with_a_clock_that_went_back() {
     each_seed(0..20, |seed| async move {
         let mut world = World::five().await;
+        let id = world.kill(3);
         if seed % 2 == 0 {
-            set_skew(world.nodes[&3].machine.id(), Skew { rate: 1.0, wall_offset_ms: -3_600_000 });
+            set_skew(id, Skew { rate: 1.0, wall_offset_ms: -3_600_000 });
         }
-        world.restart(3, 30, 3, &[address(1)]).await;
+        if seed % 3 == 0 {
+            world.all_see(3, "dead", 10 * SECOND).await;
+            clock::sleep(3 * SECOND).await; // Until the last datagram to it is gone.
+        }
+        world.run_again(id, 30, 3, &[address(1)]).await;
         world.all_see_all(5 * SECOND).await;
         let others = |world: &World| [1, 2, 4, 5].iter().all(|id| state(&world.members(*id), 3) == "dead");
         world.until(SECOND, "3 is dead", others).await;
@@ -367,7 +374,8 @@ fn datagrams_that_arrive_twice_and_late_change_nothing() {
         lose(0.02);
         clock::sleep(30 * SECOND).await;
         world.nobody_was_declared_dead();
-        world.restart(3, 3, 3, &[address(1)]).await;
+        let id = world.kill(3);
+        world.run_again(id, 3, 3, &[address(1)]).await;
         world.all_see_all(5 * SECOND).await;
         world.nodes[&1].gossip.set_cluster_id(7);
         world.kill(3);
@@ -404,25 +412,17 @@ fn a_farewell_is_heard_through_loss_and_is_no_death() {
         let mut world = World::five().await;
         lose(0.1);
         let node = world.nodes.remove(&2).unwrap();
+        let machine = node.machine.id();
         let leaving = node.machine.spawn(async move { node.gossip.leave().await });
         clock::timeout(SECOND, leaving).await.expect("a farewell is bounded").unwrap();
         world.all_see(2, "left", 3 * SECOND).await;
         clock::sleep(20 * SECOND).await;
         world.nobody_was_declared_dead();
-        world.restart_left(2, &node.machine).await;
+        Handle::current().kill(machine);
+        world.run_again(machine, 2, 2, &[address(1)]).await;
         world.all_see_all(8 * SECOND).await;
         world
     });
-}
-
-impl World {
-    /// A node that left comes back on its machine.
-    async fn restart_left(&mut self, node_id: u64, machine: &NodeHandle) {
-        Handle::current().kill(machine.id());
-        Handle::current().restart(machine.id());
-        let machine = Handle::current().get_node(machine.id()).unwrap();
-        self.run(machine, node_id, node_id, &[address(1)]).await;
-    }
 }
 
 #[test]
@@ -461,6 +461,60 @@ fn a_node_that_was_stopped_for_a_while_blames_nobody_and_is_back_at_once() {
         clock::sleep(10 * SECOND).await;
         assert!(world.seen(" 2 sees ").iter().all(|line| !line.contains(" dead ")), "{:#?}", world.seen(" dead "));
         world.all_see_all(SECOND).await;
+        world
+    });
+}
+
+/// Its suspects objected while it could not hear: that counts, and the time it was away does not.
+#[test]
+fn a_node_that_was_stopped_in_the_middle_of_a_suspicion_hears_the_suspects_out() {
+    each_seed(0..20, |_| async {
+        let world = World::five().await;
+        world.partition(&[2], &[1, 3, 4, 5], true);
+        clock::sleep(5 * SECOND / 2).await;
+        let machine = world.nodes[&2].machine.id();
+        Handle::current().pause(machine);
+        world.partition(&[2], &[1, 3, 4, 5], false);
+        clock::sleep(6 * SECOND).await;
+        Handle::current().resume(machine);
+        world.all_see_all(5 * SECOND).await;
+        clock::sleep(10 * SECOND).await;
+        assert!(world.seen(" 2 sees ").iter().all(|line| !line.contains(" dead ")), "{:#?}", world.seen(" dead "));
+        assert!(world.nodes[&2].gossip.counters().stalled > 0);
+        world
+    });
+}
+
+#[test]
+fn a_node_that_just_changed_still_sees_the_only_other_one_die() {
+    each_seed(0..10, |_| async {
+        let mut world = World::default();
+        for node_id in [1, 2] {
+            world.start(node_id, node_id, &[address(1)]).await;
+        }
+        world.all_see_all(5 * SECOND).await;
+        clock::sleep(3 * SECOND).await;
+        world.kill(2);
+        world.nodes[&1].gossip.set_cluster_id(7);
+        world.all_see(2, "dead", 8 * SECOND).await;
+        world
+    });
+}
+
+#[test]
+fn who_is_left_alone_asks_at_once_where_its_addresses_lead_now() {
+    each_seed(0..20, |seed| async move {
+        let mut world = World::default();
+        let name = |ip: &str| simulator::<NetSim>().add_dns_record("seed.example", ip.parse().unwrap());
+        name("10.0.0.1");
+        world.start(1, 1, &[]).await;
+        world.start(2, 2, &["seed.example:8401".into()]).await;
+        world.all_see_all(5 * SECOND).await;
+        clock::sleep(SECOND * seed as u32).await;
+        world.kill(1);
+        name("10.0.0.9");
+        world.start(1, 9, &[]).await;
+        world.all_see_all(9 * SECOND).await;
         world
     });
 }
@@ -514,11 +568,9 @@ fn nodes_that_exchange_their_addresses_one_by_one_keep_their_places() {
     each_seed(0..20, |_| async {
         let mut world = World::five().await;
         let (two, three) = (world.kill(2), world.kill(3));
-        Handle::current().restart(two);
-        world.run(Handle::current().get_node(two).unwrap(), 3, 2, &[address(1)]).await;
+        world.run_again(two, 3, 2, &[address(1)]).await;
         clock::sleep(SECOND).await;
-        Handle::current().restart(three);
-        world.run(Handle::current().get_node(three).unwrap(), 2, 3, &[address(1)]).await;
+        world.run_again(three, 2, 3, &[address(1)]).await;
         world.all_see_all(5 * SECOND).await;
         for id in [1, 4, 5] {
             assert_eq!(world.members(id).get(2).unwrap().member.gossip_addr, address(3).parse().unwrap());
