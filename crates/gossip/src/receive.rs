@@ -103,3 +103,114 @@ impl Task {
         newest.map(|newer| newer.incarnation).max()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::counters::Counting;
+    use crate::identity::tests::identity;
+    use foca::{Codec, Header, Member, PostcardCodec, State};
+    use rand::RngExt;
+    use rand_chacha::ChaCha12Rng;
+    use seedlog_runtime::rng::keyed;
+    use seedlog_runtime::udp::Socket;
+    use std::sync::Arc;
+
+    const ME: u64 = 1;
+
+    async fn task() -> Task {
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let me = identity(ME, 50);
+        let config = Config::new(me.member.clone());
+        Task::new(Arc::new(socket), me, config, Arc::new(Counting::default())).0
+    }
+
+    /// Of any of a few nodes, in any of a few lives, at its address or at another's.
+    fn any_identity(rng: &mut ChaCha12Rng) -> Identity {
+        let mut identity = identity(rng.random_range(1..6), rng.random_range(48..53));
+        identity.leaving = rng.random_bool(0.1);
+        if rng.random_bool(0.1) {
+            identity.incarnation = rng.random();
+            identity.member.gossip_addr = format!("10.0.0.{}:8401", rng.random_range(1..6)).parse().unwrap();
+        }
+        identity
+    }
+
+    fn any_message(rng: &mut ChaCha12Rng) -> Message<Identity> {
+        let (id, probe_number) = (any_identity(rng), rng.random());
+        match rng.random_range(0..11) {
+            0 => Message::Ping(probe_number),
+            1 => Message::Ack(probe_number),
+            2 => Message::PingReq { target: id, probe_number },
+            3 => Message::IndirectPing { origin: id, probe_number },
+            4 => Message::IndirectAck { target: id, probe_number },
+            5 => Message::ForwardedAck { origin: id, probe_number },
+            6 => Message::Announce,
+            7 => Message::Feed,
+            8 => Message::Gossip,
+            9 => Message::Broadcast,
+            _ => Message::TurnUndead,
+        }
+    }
+
+    fn any_datagram(rng: &mut ChaCha12Rng, me: &Identity) -> Vec<u8> {
+        match rng.random_range(0..10) {
+            0 => return Packet::Hello { nonce: rng.random() }.encode(),
+            1 => return Packet::Here { nonce: rng.random_range(0..3), identity: any_identity(rng) }.encode(),
+            2 => return Packet::Known { node_id: ME, incarnation: rng.random_range(0..100) }.encode(),
+            _ => {}
+        }
+        let dst = if rng.random_bool(0.8) { me.clone() } else { any_identity(rng) };
+        let (src, message) = (any_identity(rng), any_message(rng));
+        let news = if message == Message::Announce { 0 } else { rng.random_range(0..4u16) };
+        let mut bytes = Vec::new();
+        PostcardCodec
+            .encode_header(&Header { src, src_incarnation: rng.random_range(0..3), dst, message }, &mut bytes)
+            .unwrap();
+        if news > 0 {
+            bytes.extend_from_slice(&news.to_be_bytes());
+        }
+        for _ in 0..news {
+            let state = [State::Alive, State::Suspect, State::Down][rng.random_range(0..3)];
+            let member = Member::new(any_identity(rng), rng.random_range(0..3), state);
+            PostcardCodec.encode_member(&member, &mut bytes).unwrap();
+        }
+        bytes.truncate(crate::wire::FOCA_BYTES_MAX);
+        Packet::Foca(&bytes).encode()
+    }
+
+    fn damage(rng: &mut ChaCha12Rng, bytes: &mut Vec<u8>) {
+        let at = rng.random_range(0..bytes.len());
+        match rng.random_range(0..4) {
+            0 => bytes[at] ^= 1 << rng.random_range(0..8),
+            1 => bytes[at] = rng.random(),
+            2 => bytes.truncate(at),
+            _ => bytes.insert(at, rng.random()),
+        }
+    }
+
+    /// Sound ones in an order and from senders that no network would bring, and damaged ones.
+    #[tokio::test]
+    async fn whatever_arrives_is_taken_or_dropped_and_never_a_panic() {
+        for seed in 0..20 {
+            let (mut task, mut rng) = (task().await, keyed(seed, &["datagrams".into()]));
+            for _ in 0..1000 {
+                let me = task.foca.identity().clone();
+                let mut bytes = any_datagram(&mut rng, &me);
+                while rng.random_bool(0.4) && !bytes.is_empty() {
+                    damage(&mut rng, &mut bytes);
+                }
+                task.receive(&bytes, "10.0.0.77:8401".parse().unwrap());
+                task.take_in();
+                assert!(task.outbox.packets.iter().all(|(_, bytes)| bytes.len() <= crate::DATAGRAM_BYTES_MAX));
+                task.outbox.packets.clear();
+                task.outbox.timers.clear();
+            }
+            let counters = task.counting.read();
+            assert!(counters.garbage > 100 && counters.foreign > 10, "too little was damaged: {counters:?}");
+            assert!(!task.members.others.contains_key(&ME) && task.members.others.len() >= 2, "{:?}", task.members);
+            assert_eq!(task.foca.identity().member, identity(ME, 0).member, "nobody else says what we are");
+        }
+    }
+}

@@ -137,7 +137,8 @@ impl Task {
                 in_a_row = 0;
                 self.timers_due();
             }
-            self.settle().await;
+            self.take_in();
+            self.flush().await;
         }
         // Whoever waits for the end sees it when the port is free.
         drop(datagrams);
@@ -280,8 +281,8 @@ impl Task {
         }
     }
 
-    /// Does what the last event led to.
-    async fn settle(&mut self) {
+    /// Takes in what the last event changed.
+    pub(crate) fn take_in(&mut self) {
         while std::mem::take(&mut self.outbox.changed) {
             if std::mem::take(&mut self.outbox.rejoined) {
                 self.counting.renewed.up();
@@ -293,7 +294,6 @@ impl Task {
             }
             self.look_around();
         }
-        self.flush().await;
     }
 
     fn look_around(&mut self) {
