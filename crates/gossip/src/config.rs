@@ -9,7 +9,7 @@ pub struct Config {
     pub me: Member,
     /// `host:port`, names too; this node's own address among them does no harm. Asked until they answer.
     pub join: Vec<String>,
-    /// All other times follow from it; the same on all nodes. A death is seen after 5 to 7 of them.
+    /// All other times follow from it; the same on all nodes. A death is seen after 5 to 10 of them.
     pub probe_interval: Duration,
     /// How long who is gone stays listed, and at most how many of them.
     pub remember: Duration,
