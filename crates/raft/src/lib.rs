@@ -14,7 +14,7 @@
 mod admin;
 mod applied;
 mod error;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod late_clock;
 mod machine;
