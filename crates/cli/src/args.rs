@@ -89,7 +89,12 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --output json the ready line on stdout is an object with rpc_addr, http_addr, data_dir and pid.
-SIGINT and SIGTERM stop it gracefully: what is in flight is finished and synced.")]
+SIGINT and SIGTERM stop it gracefully: what is in flight is finished and synced.
+
+Examples:
+  seedlog dev                                 in a temporary directory
+  seedlog dev --data-dir ./data               one that stays
+  seedlog dev --rpc-port 0 --http-addr 127.0.0.1:0 --output json     on ports that are free")]
 pub struct Dev {
     /// Where the log is kept; without it a temporary directory, removed at exit
     #[arg(long, value_name = "DIR")]
@@ -204,12 +209,22 @@ pub struct Consume {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seedlog status
+  seedlog status --addr 127.0.0.1:8400 --output json | jq .servers")]
 pub struct Status {
     #[command(flatten)]
     pub connection: Connection,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 sound, 1 damage was found, 2 not checked: no data directory, or in use by a node.
+
+Examples:
+  seedlog verify /var/lib/seedlog
+  seedlog verify ./copy --output json | jq .damage")]
 pub struct Verify {
     /// The data directory of a node that is not running
     pub dir: PathBuf,

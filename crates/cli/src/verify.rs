@@ -34,10 +34,17 @@ fn check(root: &Path) -> Result<Report, Failure> {
     let lock_path = root.join("lock");
     // Taking the lock would create the file: a copy may lack it, and nobody uses a copy.
     let _lock = if exists(&lock_path)? {
-        Some(disk.lock(&lock_path).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => not_checked("it is in use by a running node: stop the node first".to_owned()),
-            _ => read(error),
-        })?)
+        match disk.lock(&lock_path) {
+            Ok(lock) => Some(lock),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    return Err(not_checked("it is in use by a running node: stop the node first".to_owned()));
+                }
+                // As the kernel leaves a disk with errors. No node runs on it there.
+                io::ErrorKind::ReadOnlyFilesystem => None,
+                _ => return Err(read(error)),
+            },
+        }
     } else {
         None
     };

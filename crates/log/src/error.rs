@@ -38,7 +38,7 @@ impl fmt::Display for Damage {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{what} {}: {error}", path.display())]
+    #[error("{what} {}: {error}{}", path.display(), hint(error))]
     Io { what: &'static str, path: PathBuf, error: io::Error },
     /// Nothing has been changed on the disk.
     #[error(
@@ -47,7 +47,7 @@ pub enum OpenError {
     Damaged(Damage),
     #[error("{} held a log, and its files are gone: restore them from a copy; nothing was changed", path.display())]
     Lost { path: PathBuf },
-    #[error("{} is in use by another process", path.display())]
+    #[error("{} is in use by another process: stop that one, or use another directory", path.display())]
     Locked { path: PathBuf },
     #[error(
         "{} has data format {found}, this program reads up to {known}: use a newer seedlog",
@@ -64,6 +64,15 @@ pub enum OpenError {
     DamagedFile { path: PathBuf, what: &'static str },
     #[error("{} holds log files but no {}: not opened, nothing was changed", path.display(), missing)]
     NoIdentity { path: PathBuf, missing: &'static str },
+}
+
+/// What to do, where the system's own words leave that open.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => "; nothing was changed: mount it for writing, or use another directory",
+        io::ErrorKind::PermissionDenied => "; the user that runs this must be able to read and write there",
+        _ => "",
+    }
 }
 
 /// The log takes no more writes once it has returned one of these, and repeats it: a failed sync may

@@ -14,7 +14,7 @@ mod config;
 mod data_dir;
 mod entry;
 mod error;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod index;
 pub mod layout;

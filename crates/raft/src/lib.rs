@@ -15,7 +15,7 @@ mod addresses;
 mod admin;
 mod applied;
 mod error;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod late_clock;
 mod leader;

@@ -8,7 +8,7 @@ use seedlog_raft::{Node, NodeConfig, ReadError, Role, StopReason};
 use seedlog_runtime::clock;
 use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::disk::sim::{Fault, FaultKind};
-use seedlog_runtime::sim::{Moment, crash_at_step, keyed_rng};
+use seedlog_runtime::sim::{Moment, Skew, crash_at_step, keyed_rng, set_skew};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -178,4 +178,34 @@ async fn a_lone_voter_waits_for_no_timeout_at_its_restart() {
         node.shutdown().await;
         disk.crash_process();
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_an_hour_stops_the_append_times_and_nothing_else() {
+    let disk = SimDisk::new(1);
+    let mut node = start(&disk).await;
+    let record = |number: u64| Bytes::from(number.to_string());
+    let jump = |wall_offset_ms| set_skew(madsim::plugin::node(), Skew { rate: 1.0, wall_offset_ms });
+    jump(3_600_000);
+    node.produce(vec![record(0)]).await.unwrap();
+    let before_ms = node.read(0, 1, 1).await.unwrap()[0].append_time_ms;
+
+    jump(0);
+    assert!(clock::wall_ms() < before_ms - 3_000_000);
+    for number in 1..20 {
+        node.produce(vec![record(number)]).await.unwrap();
+        if number == 10 {
+            node.shutdown().await;
+            disk.crash_process();
+            node = start(&disk).await;
+        }
+    }
+    for number in 0..20 {
+        let read = &node.read(number, 1, 1).await.unwrap()[0];
+        assert_eq!((&read.bytes, read.append_time_ms), (&record(number), before_ms), "at {number}");
+    }
+
+    jump(3_700_000);
+    node.produce(vec![record(20)]).await.unwrap();
+    assert!(node.read(20, 1, 1).await.unwrap()[0].append_time_ms > before_ms + 90_000);
 }

@@ -41,6 +41,7 @@ pub struct Bench {
     #[arg(long, value_name = "DIR", conflicts_with = "addr")]
     pub data_dir: Option<PathBuf>,
 
+    /// What is measured, see below
     #[arg(long, value_enum, default_value_t = Mode::Stream)]
     pub mode: Mode,
 

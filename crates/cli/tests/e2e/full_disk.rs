@@ -11,13 +11,13 @@ const DISK_BYTES: u64 = 240 << 20;
 const OTHERS_BYTES: usize = 40 << 20;
 const BATCH: usize = 24;
 
-struct Mount {
-    dir: PathBuf,
+pub struct Mount {
+    pub dir: PathBuf,
     _scratch: tempfile::TempDir,
 }
 
 impl Mount {
-    fn new() -> Mount {
+    pub fn new() -> Mount {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("disk");
         fs::create_dir(&dir).unwrap();

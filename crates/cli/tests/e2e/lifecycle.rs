@@ -79,8 +79,8 @@ fn a_second_process_on_a_directory_is_refused_and_the_first_does_not_notice() {
     let shown = data.to_str().unwrap();
     let second = run(&["dev", "--data-dir", shown, "--rpc-port", "0", "--http-addr", "127.0.0.1:0"], b"");
     assert_eq!(second.status.code(), Some(1));
-    let refused = format!("seedlog: data directory: {shown} is in use by another process\n");
-    assert_eq!(text(&second.stderr), refused);
+    let what = format!("seedlog: data directory: {shown} is in use by another process");
+    assert_eq!(text(&second.stderr), format!("{what}: stop that one, or use another directory\n"));
     let verify = run(&["verify", shown], b"");
     assert_eq!(verify.status.code(), Some(2));
     assert!(text(&verify.stderr).contains("in use by a running node"), "{}", text(&verify.stderr));

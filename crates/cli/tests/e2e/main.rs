@@ -19,6 +19,7 @@ mod health;
 mod lifecycle;
 mod lines;
 mod node;
+mod read_only;
 mod shell;
 mod tail;
 mod v1;

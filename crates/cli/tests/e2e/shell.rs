@@ -43,3 +43,12 @@ fn what_bash_is_given_is_bash() {
     std::io::Write::write_all(&mut bash.stdin.take().unwrap(), &script).unwrap();
     assert!(bash.wait().unwrap().success());
 }
+
+#[test]
+fn the_help_of_every_command_has_examples_of_it() {
+    for name in commands() {
+        let help = text(&must(&[&name, "--help"], b""));
+        let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{name}: {help}"));
+        assert!(examples.contains(&format!("seedlog {name}")), "{name}: {examples}");
+    }
+}

@@ -36,11 +36,12 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let mut found = Vec::new();
     for target in TARGETS {
         let dir = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+        let before = found.len();
         for file in std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{dir}: {error}")) {
             found.push((target, std::fs::read(file.unwrap().path()).unwrap()));
         }
+        assert!(found.len() > before, "{dir} is empty");
     }
-    assert!(found.len() > TARGETS.len());
     found
 }
 

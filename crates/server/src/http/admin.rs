@@ -128,7 +128,7 @@ pub async fn fence(service: &Service, body: &[u8]) -> Result<Response, Failure> 
 }
 
 /// What each of the calls with a body makes of it.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(super) fn understood(body: &[u8]) -> [Result<(), super::body::BadBody>; 3] {
     [
         json::<Trim>(body, TRIM).map(drop),

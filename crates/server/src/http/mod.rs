@@ -9,7 +9,7 @@ mod body;
 mod chapter_1;
 mod events;
 mod failure;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
 mod listener;
