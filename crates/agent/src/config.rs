@@ -15,8 +15,24 @@ pub struct Config {
     pub http_addr: Option<SocketAddr>,
     /// What people call this node.
     pub node_name: String,
-    /// If there is no log yet: begin one, as the first and only voter of a new cluster.
+    /// If there is no log yet: begin one, as the first and only voter of a new cluster. With `join`, only
+    /// once everybody there has answered, and that they have none.
     pub bootstrap: bool,
+    /// The names of all who begin a cluster together, this node's among them: the first begins it once
+    /// all are there, the others join. Empty: not so.
+    pub bootstrap_expect: Vec<String>,
+    /// Where gossip listens; none: a node alone.
+    pub gossip_addr: Option<SocketAddr>,
+    /// Where others send gossip, if that is not where it listens.
+    pub gossip_advertised: Option<SocketAddr>,
+    /// Where others reach gRPC (`host:port`), if that is not where it listens.
+    pub rpc_advertised: Option<String>,
+    /// `host:port` of others' gossip; names too, looked up each time.
+    pub join: Vec<String>,
+    /// A voter that has been silent for so long is taken out, if a live majority of the others remains.
+    pub dead_server_grace: Duration,
+    /// A stop is a farewell: the node is taken out of the cluster.
+    pub leave_on_stop: bool,
     pub log: seedlog_log::Config,
     pub limits: Limits,
     /// How often a leader shows that it is there. Elections start after a few missed ones.
@@ -37,6 +53,13 @@ impl Config {
             http_addr: None,
             node_name: "seedlog".to_owned(),
             bootstrap: true,
+            bootstrap_expect: Vec::new(),
+            gossip_addr: None,
+            gossip_advertised: None,
+            rpc_advertised: None,
+            join: Vec::new(),
+            dead_server_grace: Duration::from_secs(24 * 3600),
+            leave_on_stop: false,
             log: node.log,
             limits: Limits::default(),
             heartbeat: node.heartbeat,
@@ -63,6 +86,14 @@ pub enum BadConfig {
         in_flight + index + prewritten
     )]
     Reserve { given: u64, in_flight: u64, index: u64, prewritten: u64 },
+    #[error("bootstrap_expect is {given:?}, it must have this node's name, {name:?}, and each name once")]
+    Expect { given: Vec<String>, name: String },
+    #[error(
+        "bind_addr is {given}, which stands for every address: say with advertise_host where others reach this node"
+    )]
+    NoAdvertised { given: SocketAddr },
+    #[error("start_join_addrs is set, and there is no gossip to join with")]
+    NoGossip,
     #[error("http_addr is {given}, but this program was built without HTTP")]
     NoHttp { given: SocketAddr },
 }
@@ -75,6 +106,9 @@ impl BadConfig {
             BadConfig::NodeName { .. } => "node_name",
             BadConfig::Number { name, .. } | BadConfig::Limit(BadLimit { name, .. }) => name,
             BadConfig::Reserve { .. } => "reserve_bytes",
+            BadConfig::Expect { .. } => "bootstrap_expect",
+            BadConfig::NoAdvertised { .. } => "bind_addr",
+            BadConfig::NoGossip => "start_join_addrs",
             BadConfig::NoHttp { .. } => "http_addr",
         }
     }
@@ -114,6 +148,21 @@ impl Config {
         let prewritten = self.log.prewrite_bytes;
         if self.reserve_bytes < in_flight + index + prewritten {
             return Err(BadConfig::Reserve { given: self.reserve_bytes, in_flight, index, prewritten });
+        }
+        let mut expected = self.bootstrap_expect.clone();
+        expected.sort();
+        expected.dedup();
+        let listed = self.bootstrap_expect.is_empty() || self.bootstrap_expect.contains(&self.node_name);
+        if !listed || expected.len() != self.bootstrap_expect.len() {
+            return Err(BadConfig::Expect { given: self.bootstrap_expect.clone(), name: self.node_name.clone() });
+        }
+        match self.gossip_addr {
+            None if !self.join.is_empty() || !self.bootstrap_expect.is_empty() => return Err(BadConfig::NoGossip),
+            // 0.0.0.0 is where one listens, and nowhere that one could be reached.
+            Some(given) if given.ip().is_unspecified() && self.gossip_advertised.is_none() => {
+                return Err(BadConfig::NoAdvertised { given });
+            }
+            _ => {}
         }
         match self.http_addr {
             Some(given) if cfg!(not(feature = "http")) => Err(BadConfig::NoHttp { given }),

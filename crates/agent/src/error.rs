@@ -14,10 +14,13 @@ pub enum StartError {
     #[error("cannot listen on {addr} for {what}: {error}{}", hint(error))]
     Listen { what: &'static str, addr: SocketAddr, error: io::Error },
     #[error(
-        "{} holds no log, and there is no cluster to join: to begin a new log there, start with --bootstrap",
+        "{} holds no log, and there is no cluster to join: to begin a new log there, start with --bootstrap; to join a \
+         cluster, name some of its nodes with --start-join-addrs",
         data_dir.display()
     )]
     NothingToJoin { data_dir: PathBuf },
+    #[error(transparent)]
+    Gossip(#[from] seedlog_gossip::StartError),
     #[error(transparent)]
     Node(#[from] seedlog_raft::StartError),
 }

@@ -3,10 +3,13 @@
 //! The same [`Agent`] runs in production and as a node of the simulation; there, without HTTP.
 
 mod agent;
+mod autopilot;
 mod config;
 mod error;
+mod formation;
 #[cfg(feature = "http")]
 mod http;
+mod membership;
 
 pub use agent::Agent;
 pub use config::{BadConfig, Config};

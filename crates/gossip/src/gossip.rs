@@ -41,6 +41,11 @@ impl Gossip {
         self.command(Command::SetClusterId(cluster_id));
     }
 
+    /// Whether it would be taken in; tells everyone, who sees no death in between.
+    pub fn set_joining(&self, joining: bool) {
+        self.command(Command::SetJoining(joining));
+    }
+
     /// Tells everyone, who sees no death in between.
     pub fn set_rpc_addr(&self, rpc_addr: String) -> Result<(), BadMember> {
         Member { rpc_addr: rpc_addr.clone(), ..self.me.clone() }.check()?;

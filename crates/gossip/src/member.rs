@@ -19,6 +19,8 @@ pub struct Member {
     pub gossip_addr: SocketAddr,
     /// 0: it belongs to no cluster yet.
     pub cluster_id: u128,
+    /// It was never a member of its cluster, and would be one. Who was taken out does not ask again.
+    pub joining: bool,
     /// Of the program; for diagnosis only.
     pub version: String,
 }
@@ -74,6 +76,7 @@ pub mod tests {
             rpc_addr: format!("10.0.0.{node_id}:8400"),
             gossip_addr: format!("10.0.0.{node_id}:8401").parse().unwrap(),
             cluster_id: 0,
+            joining: true,
             version: "0.1.0".into(),
         }
     }
@@ -86,6 +89,7 @@ pub mod tests {
             rpc_addr: "r".repeat(RPC_ADDR_BYTES_MAX),
             gossip_addr: "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap(),
             cluster_id: u128::MAX,
+            joining: true,
             version: "v".repeat(VERSION_BYTES_MAX),
         }
     }

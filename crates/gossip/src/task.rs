@@ -30,6 +30,7 @@ const FAREWELLS: u32 = 3;
 
 pub enum Command {
     SetClusterId(u128),
+    SetJoining(bool),
     SetRpcAddr(String),
     Leave,
     Stop,
@@ -123,6 +124,7 @@ impl Task {
                 Event::Command(Some(Command::SetClusterId(cluster_id))) => {
                     self.change(|member| member.cluster_id = cluster_id);
                 }
+                Event::Command(Some(Command::SetJoining(joining))) => self.change(|member| member.joining = joining),
                 Event::Command(Some(Command::SetRpcAddr(rpc_addr))) => self.change(|member| member.rpc_addr = rpc_addr),
                 Event::Command(Some(Command::Leave)) => {
                     self.say_goodbye().await;

@@ -123,6 +123,7 @@ impl World {
             rpc_addr: format!("10.0.0.{ip}:8400"),
             gossip_addr: address(ip).parse().unwrap(),
             cluster_id: 0,
+            joining: true,
             version: "test".into(),
         };
         let config = Config { join: join.to_vec(), ..Config::new(me) };

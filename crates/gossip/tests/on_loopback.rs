@@ -22,6 +22,7 @@ fn config(node_id: u64, gossip_addr: SocketAddr, join: &[String]) -> Config {
         rpc_addr: format!("127.0.0.1:{}", 9000 + node_id),
         gossip_addr,
         cluster_id: 0,
+        joining: true,
         version: "test".into(),
     };
     Config { join: join.to_vec(), probe_interval: PROBE, ..Config::new(me) }

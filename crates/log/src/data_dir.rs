@@ -45,14 +45,15 @@ impl fmt::Display for Identity {
 ///
 /// ```text
 /// lock        held while in use
-/// identity    | format u32 | cluster id u128 | node id u64 | 1 once the log was there, else 0: u8 |
+/// identity    | format u32 | cluster id u128, 0: none yet | node id u64 | notes: u8 |
+///             notes: 1 the log was there, 2 the cluster was joined and not begun here, 4 it was a member
 /// groups/0/   the log of Raft group 0, and its vote
 /// ```
 pub struct DataDir {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     identity: Identity,
-    has_log: bool,
+    notes: Notes,
     _lock: Box<dyn Lock>,
 }
 
@@ -71,17 +72,17 @@ impl DataDir {
             }
             lock => lock.map_err(io("lock the data directory"))?,
         };
-        let (identity, has_log) = match read(&**disk, root)? {
-            Some(Found { identity, has_log, format }) => {
+        let (identity, notes) = match read(&**disk, root)? {
+            Some(Found { identity, notes, format }) => {
                 if format < FORMAT {
                     // Before anything is written that an older program would take for damage.
-                    write(&**disk, root, identity, has_log)?;
+                    write(&**disk, root, identity, notes)?;
                 }
-                (identity, has_log)
+                (identity, notes)
             }
-            None => (found(disk, root, fresh())?, false),
+            None => (found(disk, root, fresh())?, Notes::default()),
         };
-        Ok(DataDir { disk: disk.clone(), root: root.to_owned(), identity, has_log, _lock: lock })
+        Ok(DataDir { disk: disk.clone(), root: root.to_owned(), identity, notes, _lock: lock })
     }
 
     /// Whether `root` is a data directory already, or what is left of one. Changes nothing.
@@ -100,7 +101,17 @@ impl DataDir {
 
     /// Whether a log was there before: then one that is not there now is lost, and no new one may begin.
     pub fn has_log(&self) -> bool {
-        self.has_log
+        self.notes.has_log
+    }
+
+    /// Whether the cluster was there before this node: then this node never begins one of its own.
+    pub fn has_joined(&self) -> bool {
+        self.notes.joined
+    }
+
+    /// Whether it was a member of its cluster: one that was and is no more has been taken out.
+    pub fn was_member(&self) -> bool {
+        self.notes.member
     }
 
     /// Notes, durably, that the log is there.
@@ -108,9 +119,33 @@ impl DataDir {
     /// # Errors
     /// [`OpenError::Io`].
     pub fn note_log(&mut self) -> Result<(), OpenError> {
-        if !self.has_log {
-            write(&*self.disk, &self.root, self.identity, true)?;
-            self.has_log = true;
+        self.note(self.identity, Notes { has_log: true, ..self.notes })
+    }
+
+    /// Notes, durably, that it is a member.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn note_member(&mut self) -> Result<(), OpenError> {
+        self.note(self.identity, Notes { member: true, ..self.notes })
+    }
+
+    /// Gives a directory of no cluster its own, durably and for good: one that begins here, or one `joined`.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    ///
+    /// # Panics
+    /// If it belongs to a cluster.
+    pub fn set_cluster(&mut self, cluster_id: u128, joined: bool) -> Result<(), OpenError> {
+        assert_eq!(self.identity.cluster_id, 0, "a node stays in its cluster");
+        self.note(Identity { cluster_id, ..self.identity }, Notes { joined, ..self.notes })
+    }
+
+    fn note(&mut self, identity: Identity, notes: Notes) -> Result<(), OpenError> {
+        if (identity, notes) != (self.identity, self.notes) {
+            write(&*self.disk, &self.root, identity, notes)?;
+            (self.identity, self.notes) = (identity, notes);
         }
         Ok(())
     }
@@ -147,7 +182,9 @@ pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError
     let io = |error| OpenError::Io { what: "look for", path: dir.clone(), error };
     let mut report = if disk.exists(&dir).map_err(io)? { verify(disk, &dir)? } else { Report::default() };
     match read(disk, root) {
-        Ok(Some(Found { has_log: true, .. })) if report.is_sound() && report.segments.is_empty() => {
+        Ok(Some(Found { notes: Notes { has_log: true, .. }, .. }))
+            if report.is_sound() && report.segments.is_empty() =>
+        {
             report.damaged_files.push((dir, "it held a log, and its files are gone"));
         }
         Ok(Some(Found { identity, .. })) => {
@@ -168,8 +205,32 @@ pub fn verify_data_dir(disk: &dyn Disk, root: &Path) -> Result<Report, OpenError
 
 struct Found {
     identity: Identity,
-    has_log: bool,
+    notes: Notes,
     format: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Notes {
+    has_log: bool,
+    joined: bool,
+    member: bool,
+}
+
+impl Notes {
+    const LOG: u8 = 1;
+    const JOINED: u8 = 2;
+    const MEMBER: u8 = 4;
+
+    fn encode(self) -> u8 {
+        let Notes { has_log, joined, member } = self;
+        u8::from(has_log) * Self::LOG + u8::from(joined) * Self::JOINED + u8::from(member) * Self::MEMBER
+    }
+
+    fn decode(byte: u8) -> Option<Notes> {
+        let has = |bit| byte & bit != 0;
+        let notes = Notes { has_log: has(Self::LOG), joined: has(Self::JOINED), member: has(Self::MEMBER) };
+        (notes.encode() == byte).then_some(notes)
+    }
 }
 
 fn read(disk: &dyn Disk, root: &Path) -> Result<Option<Found>, OpenError> {
@@ -183,13 +244,12 @@ fn read(disk: &dyn Disk, root: &Path) -> Result<Option<Found>, OpenError> {
     }
     let (cluster, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
     let (node, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let has_log = match rest {
-        [0] => false,
-        [1] => true,
+    let notes = match rest {
+        [notes] => Notes::decode(*notes).ok_or_else(damaged)?,
         _ => return Err(damaged()),
     };
     let identity = Identity { cluster_id: u128::from_le_bytes(*cluster), node_id: u64::from_le_bytes(*node) };
-    Ok(Some(Found { identity, has_log, format }))
+    Ok(Some(Found { identity, notes, format }))
 }
 
 fn found(disk: &Arc<dyn Disk>, root: &Path, identity: Identity) -> Result<Identity, OpenError> {
@@ -198,15 +258,15 @@ fn found(disk: &Arc<dyn Disk>, root: &Path, identity: Identity) -> Result<Identi
         // A log whose identity was lost: going on under a new one would forget its votes and acks.
         return Err(OpenError::NoIdentity { path: root.to_owned(), missing: "identity file" });
     }
-    write(&**disk, root, identity, false)?;
+    write(&**disk, root, identity, Notes::default())?;
     Ok(identity)
 }
 
-fn write(disk: &dyn Disk, root: &Path, identity: Identity, has_log: bool) -> Result<(), OpenError> {
+fn write(disk: &dyn Disk, root: &Path, identity: Identity, notes: Notes) -> Result<(), OpenError> {
     let path = root.join("identity");
     let mut body = FORMAT.to_le_bytes().to_vec();
     body.extend_from_slice(&identity.cluster_id.to_le_bytes());
     body.extend_from_slice(&identity.node_id.to_le_bytes());
-    body.push(u8::from(has_log));
+    body.push(notes.encode());
     small_file::replace(disk, &path, MAGIC, &body).map_err(|error| OpenError::Io { what: "write", path, error })
 }

@@ -210,6 +210,15 @@ impl Node {
         self.inner.pristine
     }
 
+    /// Whether the last membership that is known to be committed has this node.
+    pub fn is_committed_member(&self) -> bool {
+        let seen = self.server_metrics().borrow_watched();
+        let applied = self.progress().now().last;
+        let membership = &seen.committed_membership_config;
+        membership.log_id().as_ref().map(types::entry_id) <= applied
+            && membership.membership().get_node(&self.config().node_id).is_some()
+    }
+
     pub fn status(&self) -> Status {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();

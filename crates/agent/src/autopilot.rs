@@ -1,0 +1,260 @@
+//! Who is a member: gossip says who is there, and the leader, alone, draws the conclusions, one change at a
+//! time, each committed before the next. Nothing is concluded from a missed ping: a dead voter stays one for
+//! a long grace, and goes only if the others can do without.
+
+use seedlog_gossip::{Member, Members, State};
+use seedlog_raft::{Node, Peer, Role, Status};
+use seedlog_runtime::clock::{self, Instant};
+use seedlog_runtime::{select, watch};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many vote at most: more make a majority slower, and hardly safer.
+const VOTERS_MAX: usize = 7;
+/// A learner whose log is at most so many entries behind is ready to vote.
+const LAG_MAX: u64 = 64;
+/// How often it looks, besides when the members change.
+const EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Change {
+    AddLearner(Member),
+    /// To these.
+    Voters {
+        voters: BTreeSet<u64>,
+        why: String,
+    },
+    Remove {
+        node_id: u64,
+        why: &'static str,
+    },
+}
+
+/// Until the node stops.
+pub async fn follow(node: Node, mut seen: watch::Receiver<Arc<Members>>, grace: Duration) {
+    loop {
+        let members = seen.borrow_and_update().clone();
+        let change = decide(&node.status(), &members, clock::now(), grace);
+        if let Some(change) = change
+            && carry_out(&node, change).await
+        {
+            continue;
+        }
+        select! {
+            _ = node.stopped() => return,
+            changed = seen.changed() => if changed.is_err() {
+                return;
+            },
+            () = clock::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Whether there may be more to do at once.
+async fn carry_out(node: &Node, change: Change) -> bool {
+    let done = match &change {
+        Change::AddLearner(member) => {
+            let peer = Peer { name: member.name.clone(), rpc_addr: member.rpc_addr.clone() };
+            node.add_learner(member.node_id, peer).await
+        }
+        Change::Voters { voters, .. } => node.set_voters(voters.clone()).await,
+        Change::Remove { node_id, .. } => node.remove_member(*node_id).await,
+    };
+    match done {
+        Ok(()) => tracing::info!(?change, "the membership has changed"),
+        // Another leader, or later.
+        Err(ref error) => tracing::warn!(%error, ?change, "a change of the membership was not made"),
+    }
+    done.is_ok()
+}
+
+/// What to do next, if this node leads.
+fn decide(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Option<Change> {
+    if status.role != Role::Leader {
+        return None;
+    }
+    let me = status.node_id;
+    let member = |node_id: u64| status.members.iter().find(|member| member.node_id == node_id);
+    let is_alive = |node_id: u64| node_id == me || seen.get(node_id).is_some_and(|known| known.is_alive());
+    let voters: BTreeSet<u64> = status.members.iter().filter(|m| m.voter).map(|m| m.node_id).collect();
+    let alive = |of: &BTreeSet<u64>| of.iter().filter(|node_id| is_alive(**node_id)).count();
+    let can_do_without = |gone: u64| {
+        let rest: BTreeSet<u64> = voters.iter().copied().filter(|node_id| *node_id != gone).collect();
+        !rest.is_empty() && alive(&rest) > rest.len() / 2
+    };
+
+    for known in seen.others.values().filter(|known| known.is_alive()) {
+        let stranger = &known.member;
+        let is_ours = stranger.cluster_id == seen.me.cluster_id && stranger.cluster_id != 0;
+        if is_ours && stranger.joining && member(stranger.node_id).is_none() {
+            return Some(Change::AddLearner(stranger.clone()));
+        }
+    }
+    // A learner that is there and has caught up votes: in place of a dead voter of its name, if there is one.
+    let last = status.last_index.unwrap_or(0);
+    for learner in status.members.iter().filter(|member| !member.voter && is_alive(member.node_id)) {
+        if learner.matched_index.is_none_or(|matched| matched + LAG_MAX < last) {
+            continue;
+        }
+        let namesake = status.members.iter().find(|m| m.voter && m.name == learner.name && !is_alive(m.node_id));
+        let mut voters = voters.clone();
+        voters.insert(learner.node_id);
+        let mut why = format!("{} has caught up", learner.name);
+        if let Some(dead) = namesake {
+            voters.remove(&dead.node_id);
+            why = format!("{} has caught up, and takes the place of a dead voter of its name", learner.name);
+        }
+        if voters.len() <= VOTERS_MAX {
+            return Some(Change::Voters { voters, why });
+        }
+    }
+    for gone in status.members.iter().filter(|member| !is_alive(member.node_id)) {
+        let node_id = gone.node_id;
+        let (since, left) = match seen.get(node_id).map(|known| known.state) {
+            Some(State::Left { at }) => (at, true),
+            Some(State::Dead { since }) => (since, false),
+            Some(State::Alive) => continue,
+            // Of one that died before this node began to listen, nobody tells.
+            None => (seen.started, false),
+        };
+        if gone.voter && !can_do_without(node_id) {
+            continue;
+        }
+        if left {
+            return Some(Change::Remove { node_id, why: "it has left" });
+        }
+        if now - since >= grace {
+            return Some(Change::Remove { node_id, why: "it has been silent for longer than the grace" });
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedlog_gossip::Known;
+    use std::collections::BTreeMap;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn member(node_id: u64) -> Member {
+        Member {
+            node_id,
+            name: format!("node-{}", node_id % 10),
+            rpc_addr: format!("10.0.0.{node_id}:8400"),
+            gossip_addr: ([10, 0, 0, node_id as u8], 8401).into(),
+            cluster_id: 7,
+            joining: true,
+            version: String::new(),
+        }
+    }
+
+    /// Node 1 leads. Members: (node, votes); others: (node, state).
+    fn world(members: &[(u64, bool)], others: &[(u64, State)], started: Instant) -> (Status, Members) {
+        let members = members.iter().map(|(node_id, voter)| seedlog_raft::Member {
+            node_id: *node_id,
+            name: member(*node_id).name,
+            rpc_addr: String::new(),
+            voter: *voter,
+            matched_index: Some(100),
+        });
+        let status = Status {
+            node_id: 1,
+            role: Role::Leader,
+            leader_id: Some(1),
+            term: 1,
+            last_index: Some(100),
+            committed_index: Some(100),
+            applied_index: Some(100),
+            first_offset: 0,
+            next_offset: 0,
+            members: members.collect(),
+        };
+        let known = |(id, state): &(u64, State)| (*id, Known { member: member(*id), state: *state, incarnation: 1 });
+        let others = others.iter().map(known).collect();
+        (status, Members { me: member(1), started, others, join: BTreeMap::new() })
+    }
+
+    fn voters(of: &[u64]) -> BTreeSet<u64> {
+        of.iter().copied().collect()
+    }
+
+    #[tokio::test]
+    async fn a_stranger_of_the_cluster_becomes_a_learner_and_one_of_another_does_not() {
+        let now = clock::now();
+        let (status, mut seen) = world(&[(1, true)], &[(2, State::Alive)], now);
+        assert_eq!(decide(&status, &seen, now, HOUR), Some(Change::AddLearner(member(2))));
+        seen.others.get_mut(&2).unwrap().member.cluster_id = 8;
+        assert_eq!(decide(&status, &seen, now, HOUR), None);
+        seen.others.get_mut(&2).unwrap().member.cluster_id = 0;
+        assert_eq!(decide(&status, &seen, now, HOUR), None);
+    }
+
+    #[tokio::test]
+    async fn who_was_taken_out_is_not_taken_in_again() {
+        let now = clock::now();
+        let (status, mut seen) = world(&[(1, true)], &[(2, State::Alive)], now);
+        seen.others.get_mut(&2).unwrap().member.joining = false;
+        assert_eq!(decide(&status, &seen, now, HOUR), None);
+    }
+
+    #[tokio::test]
+    async fn a_learner_votes_once_it_has_caught_up() {
+        let now = clock::now();
+        let (mut status, seen) = world(&[(1, true), (2, false)], &[(2, State::Alive)], now);
+        let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
+        assert_eq!(set, voters(&[1, 2]));
+        for behind in [None, Some(10)] {
+            status.members[1].matched_index = behind;
+            assert_eq!(decide(&status, &seen, now, HOUR), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_with_a_dead_voters_name_takes_its_place_in_one_change() {
+        let now = clock::now();
+        // 13 has the name of 3.
+        let members = [(1, true), (2, true), (3, true), (13, false)];
+        let others = [(2, State::Alive), (3, State::Dead { since: now }), (13, State::Alive)];
+        let (status, seen) = world(&members, &others, now);
+        let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
+        assert_eq!(set, voters(&[1, 2, 13]));
+    }
+
+    #[tokio::test]
+    async fn a_dead_voter_stays_for_the_grace_and_one_that_left_goes_at_once() {
+        let now = clock::now();
+        let members = [(1, true), (2, true), (3, true)];
+        let state = |state| world(&members, &[(2, State::Alive), (3, state)], now);
+        let (status, seen) = state(State::Dead { since: now });
+        assert_eq!(decide(&status, &seen, now + HOUR / 2, HOUR), None);
+        assert!(matches!(decide(&status, &seen, now + HOUR, HOUR), Some(Change::Remove { node_id: 3, .. })));
+        let (status, seen) = state(State::Left { at: now });
+        assert!(matches!(decide(&status, &seen, now, HOUR), Some(Change::Remove { node_id: 3, .. })));
+        // Nobody ever told of it: it is counted from when this node began to listen.
+        let (status, seen) = world(&members, &[(2, State::Alive)], now);
+        assert_eq!(decide(&status, &seen, now + HOUR / 2, HOUR), None);
+        assert!(matches!(decide(&status, &seen, now + HOUR, HOUR), Some(Change::Remove { node_id: 3, .. })));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_taken_out_if_no_live_majority_remains() {
+        let now = clock::now();
+        let dead = State::Dead { since: now };
+        let members = [(1, true), (2, true), (3, true), (4, true)];
+        let (status, seen) = world(&members, &[(2, State::Alive), (3, dead), (4, dead)], now);
+        assert!(matches!(decide(&status, &seen, now + HOUR, HOUR), Some(Change::Remove { node_id: 3, .. })));
+        let (status, seen) = world(&members, &[(2, dead), (3, dead), (4, dead)], now);
+        assert_eq!(decide(&status, &seen, now + HOUR, HOUR), None);
+    }
+
+    #[tokio::test]
+    async fn only_the_leader_decides() {
+        let now = clock::now();
+        let (mut status, seen) = world(&[(1, true)], &[(2, State::Alive)], now);
+        status.role = Role::Follower;
+        assert_eq!(decide(&status, &seen, now, HOUR), None);
+    }
+}

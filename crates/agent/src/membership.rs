@@ -1,0 +1,50 @@
+//! What gossip tells this node's Raft, and what Raft tells gossip. Ends with the node.
+
+use seedlog_gossip::{Gossip, Members};
+use seedlog_log::DataDir;
+use seedlog_raft::Node;
+use seedlog_runtime::{blocking, clock, select, watch};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Raft dials the others where they were last heard of.
+pub async fn follow_addresses(node: Node, cluster_id: u128, mut seen: watch::Receiver<Arc<Members>>) {
+    loop {
+        for known in seen.borrow_and_update().others.values() {
+            if known.is_alive() && known.member.cluster_id == cluster_id {
+                node.addresses().set(known.member.node_id, &known.member.rpc_addr);
+            }
+        }
+        select! {
+            _ = node.stopped() => return,
+            changed = seen.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+/// Once it is a member, for certain, the node does not ask to be one any more, whatever becomes of it.
+pub async fn note_member(node: Node, data_dir: Arc<Mutex<DataDir>>, gossip: Option<Gossip>) {
+    /// How often it looks: a node becomes a member once in its life.
+    const EVERY: Duration = Duration::from_millis(200);
+    if data_dir.lock().expect("no holder panics").was_member() {
+        return;
+    }
+    while !node.is_committed_member() {
+        select! {
+            _ = node.stopped() => return,
+            () = clock::sleep(EVERY) => {}
+        }
+    }
+    let noted = blocking(move || data_dir.lock().expect("no holder panics").note_member()).await;
+    match noted {
+        Ok(()) => {
+            if let Some(gossip) = gossip {
+                gossip.set_joining(false);
+            }
+        }
+        // It asks again after the next start, and is a member already.
+        Err(error) => tracing::warn!(%error, "it could not be noted that this node is a member"),
+    }
+}
