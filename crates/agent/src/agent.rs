@@ -12,7 +12,7 @@ use seedlog_runtime::rpc::{Listener, Services};
 use seedlog_runtime::udp::Socket;
 use seedlog_runtime::{JoinHandle, clock};
 use seedlog_server::{Service, Stopping};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -73,7 +73,14 @@ impl Agent {
             Some(data_dir) => data_dir,
             None => open_data_dir(&config, disk.clone()).await?,
         };
-        let advertised = config.rpc_advertised.clone().unwrap_or_else(|| rpc_addr.to_string());
+        let advertised = config.rpc_advertised.as_ref().map_or_else(
+            || rpc_addr.to_string(),
+            |host| match host.parse::<IpAddr>() {
+                // An IPv6 address has brackets.
+                Ok(ip) => SocketAddr::new(ip, rpc_addr.port()).to_string(),
+                Err(_) => format!("{host}:{}", rpc_addr.port()),
+            },
+        );
         let gossip = match socket {
             Some(socket) => Some(start_gossip(&config, &data_dir, socket, &advertised)?),
             None => None,
@@ -208,6 +215,7 @@ impl Agent {
         {
             tracing::info!(%error, "the leadership was not handed over: the others elect");
         }
+        self.node.end_peer_streams();
         for task in serving.tasks {
             let abort = task.abort_handle();
             if clock::timeout(DRAIN_MAX, task).await.is_err() {
@@ -228,11 +236,15 @@ impl Agent {
 /// This node's part in the gossip.
 fn start_gossip(config: &Config, data_dir: &DataDir, socket: Socket, rpc_addr: &str) -> Result<Gossip, StartError> {
     let Identity { cluster_id, node_id } = data_dir.identity();
+    let mut gossip_addr = socket.local_addr();
+    if let Some(ip) = config.gossip_advertised {
+        gossip_addr.set_ip(ip);
+    }
     let me = Member {
         node_id,
         name: config.node_name.clone(),
         rpc_addr: rpc_addr.to_owned(),
-        gossip_addr: config.gossip_advertised.unwrap_or(socket.local_addr()),
+        gossip_addr,
         cluster_id,
         joining: !data_dir.was_member(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

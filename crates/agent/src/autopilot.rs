@@ -7,6 +7,7 @@ use seedlog_raft::{Node, Peer, Role, Status};
 use seedlog_runtime::clock::{self, Instant};
 use seedlog_runtime::{select, watch};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,21 @@ enum Change {
         node_id: u64,
         why: &'static str,
     },
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::AddLearner(member) => {
+                write!(f, "{} ({:016x}) at {} is sent the log", member.name, member.node_id, member.rpc_addr)
+            }
+            Change::Voters { voters, why } => {
+                let voters: Vec<String> = voters.iter().map(|node_id| format!("{node_id:016x}")).collect();
+                write!(f, "voters are {}: {why}", voters.join(", "))
+            }
+            Change::Remove { node_id, why } => write!(f, "{node_id:016x} is taken out: {why}"),
+        }
+    }
 }
 
 /// Until the node stops.
@@ -62,9 +78,9 @@ async fn carry_out(node: &Node, change: Change) -> bool {
         Change::Remove { node_id, .. } => node.remove_member(*node_id).await,
     };
     match done {
-        Ok(()) => tracing::info!(?change, "the membership has changed"),
+        Ok(()) => tracing::info!(%change, "the membership has changed"),
         // Another leader, or later.
-        Err(ref error) => tracing::warn!(%error, ?change, "a change of the membership was not made"),
+        Err(ref error) => tracing::warn!(%error, %change, "a change of the membership was not made"),
     }
     done.is_ok()
 }

@@ -1,6 +1,6 @@
 use seedlog_raft::NodeConfig;
 use seedlog_server::{BadLimit, Limits};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ pub struct Config {
     pub bootstrap_expect: Vec<String>,
     /// Where gossip listens; none: a node alone.
     pub gossip_addr: Option<SocketAddr>,
-    /// Where others send gossip, if that is not where it listens.
-    pub gossip_advertised: Option<SocketAddr>,
-    /// Where others reach gRPC (`host:port`), if that is not where it listens.
+    /// Where others send gossip, if that is not where it listens; the port is the same.
+    pub gossip_advertised: Option<IpAddr>,
+    /// The host under which others reach gRPC, if it is not the one where it listens; the port is the same.
     pub rpc_advertised: Option<String>,
     /// `host:port` of others' gossip; names too, looked up each time.
     pub join: Vec<String>,

@@ -16,7 +16,11 @@ pub async fn run(
     patience: Patience,
     say_ready: impl FnOnce(&Agent) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
-    let agent = Agent::start(config, Arc::new(RealDisk::new())).await?;
+    // A node that waits for a cluster to join may wait long.
+    let agent = seedlog_runtime::select! {
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+        started = Agent::start(config, Arc::new(RealDisk::new())) => started?,
+    };
     let ended = seedlog_runtime::select! {
         () = signals.next() => None,
         reason = serve(&agent, patience, say_ready) => Some(reason),

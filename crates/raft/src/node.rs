@@ -52,6 +52,7 @@ struct Inner {
     space: Arc<Space>,
     in_flight: Arc<Semaphore>,
     freed: watch::Sender<u64>,
+    quiet: watch::Sender<bool>,
     stop: Stop,
     late_clock: LateClock,
     pristine: bool,
@@ -154,6 +155,7 @@ impl Node {
             space,
             in_flight,
             freed,
+            quiet: watch::channel(false).0,
             stop,
             late_clock,
             pristine,
@@ -228,6 +230,18 @@ impl Node {
     /// Returns when the node has stopped, with the first reason it had.
     pub async fn stopped(&self) -> StopReason {
         self.inner.stop.stopped().await
+    }
+
+    /// Ends what other nodes have open here, finishing what they asked: a server that stops waits for them.
+    pub fn end_peer_streams(&self) {
+        self.inner.quiet.send(true);
+    }
+
+    /// Returns when [`Node::end_peer_streams`] was called.
+    pub(crate) async fn quiet(self) {
+        let mut quiet = self.inner.quiet.subscribe();
+        // It closes only with the node.
+        let _ = quiet.wait_for(|quiet| *quiet).await;
     }
 
     /// Takes no more produce calls, answers those under way, seals the log and stops. Returns under a

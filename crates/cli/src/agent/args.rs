@@ -16,6 +16,8 @@ the default. The keys of the file are the flags' names; sizes are numbers of byt
 
 Examples:
   seedlog agent --data-dir /var/lib/seedlog --bootstrap     a node of its own, on loopback
+  seedlog agent --data-dir /var/lib/seedlog --bind-addr 10.0.0.2:8401 --insecure \\
+      --start-join-addrs 10.0.0.1:8401                      joins the cluster of another node
   seedlog agent --config-file /etc/seedlog/agent.yaml       everything from a file
   SEEDLOG_RPC_PORT=9000 seedlog agent --print-config        what would be used, and where it is from
 
@@ -47,7 +49,20 @@ pub struct Agent {
           default_value = "false", value_name = "true|false")]
     pub bootstrap: String,
 
-    /// Nodes of the cluster to join
+    /// Names of the nodes that begin a cluster together, once all are there; the first of them begins it
+    #[arg(long, env = "SEEDLOG_BOOTSTRAP_EXPECT", value_delimiter = ',', value_name = "NAME,..")]
+    pub bootstrap_expect: Vec<String>,
+
+    /// Take a voter out that has been silent for so long, if the others can do without: 30m, 24h, 7d
+    #[arg(long, env = "SEEDLOG_DEAD_SERVER_GRACE", default_value = "24h", value_name = "DURATION")]
+    pub dead_server_grace: String,
+
+    /// On SIGTERM leave the cluster for good; without it, a stop is a restart to the others
+    #[arg(long, env = "SEEDLOG_LEAVE_ON_TERMINATE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", value_name = "true|false")]
+    pub leave_on_terminate: String,
+
+    /// Gossip of nodes of the cluster to join; names are looked up until somebody answers
     #[arg(
         long,
         env = "SEEDLOG_START_JOIN_ADDRS",
@@ -66,6 +81,10 @@ pub struct Agent {
         help_heading = "Network"
     )]
     pub bind_addr: String,
+
+    /// The name or address under which the other nodes reach this one [default: the host of bind-addr]
+    #[arg(long, env = "SEEDLOG_ADVERTISE_HOST", value_name = "HOST", help_heading = "Network")]
+    pub advertise_host: Option<String>,
 
     /// Port for gRPC; 0 takes any that is free
     #[arg(long, env = "SEEDLOG_RPC_PORT", default_value = "8400", value_name = "PORT", help_heading = "Network")]
@@ -158,12 +177,16 @@ pub struct Agent {
 }
 
 /// All settings, in the order of the help: what a file may hold.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 26] = [
     "data-dir",
     "node-name",
     "bootstrap",
+    "bootstrap-expect",
+    "dead-server-grace",
+    "leave-on-terminate",
     "start-join-addrs",
     "bind-addr",
+    "advertise-host",
     "rpc-port",
     "http-addr",
     "insecure",

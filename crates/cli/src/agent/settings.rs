@@ -5,12 +5,13 @@ use super::error::BadSetting;
 use super::file::File;
 use super::layers::{Layers, Set, Shown, source_of};
 use super::source::Source;
-use super::value::MaybeHostPort;
+use super::value::{MaybeHostPort, Names};
 use crate::host_port::HostPort;
+use crate::moment::Age;
 use crate::size::Size;
 use clap::ArgMatches;
 use seedlog_agent::{Config, Limits};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +19,12 @@ pub struct Settings {
     data_dir: Option<Set<PathBuf>>,
     node_name: Option<Set<String>>,
     bootstrap: Set<bool>,
+    bootstrap_expect: Option<Set<Names>>,
+    dead_server_grace: Set<Age>,
+    leave_on_terminate: Set<bool>,
+    start_join_addrs: Option<Set<Vec<HostPort>>>,
     bind_addr: Set<HostPort>,
+    advertise_host: Option<Set<String>>,
     rpc_port: Set<u16>,
     http_addr: Set<MaybeHostPort>,
     insecure: Set<bool>,
@@ -42,11 +48,17 @@ impl Settings {
             None => None,
         };
         let mut layers = Layers::new(matches, file, &NAMES)?;
+        let joined = |given: &[String]| (!given.is_empty()).then(|| given.join(","));
         let mut settings = Settings {
             data_dir: layers.optional("data-dir", args.data_dir.as_deref())?,
             node_name: layers.optional("node-name", Some(&args.node_name.clone().unwrap_or_else(machine_name)))?,
             bootstrap: layers.with_default("bootstrap", &args.bootstrap)?,
+            bootstrap_expect: layers.optional("bootstrap-expect", joined(&args.bootstrap_expect).as_deref())?,
+            dead_server_grace: layers.with_default("dead-server-grace", &args.dead_server_grace)?,
+            leave_on_terminate: layers.with_default("leave-on-terminate", &args.leave_on_terminate)?,
+            start_join_addrs: layers.optional("start-join-addrs", joined(&args.start_join_addrs).as_deref())?,
             bind_addr: layers.with_default("bind-addr", &args.bind_addr)?,
+            advertise_host: layers.optional("advertise-host", args.advertise_host.as_deref())?,
             rpc_port: layers.with_default("rpc-port", &args.rpc_port)?,
             http_addr: layers.with_default("http-addr", &args.http_addr)?,
             insecure: layers.with_default("insecure", &args.insecure)?,
@@ -62,11 +74,6 @@ impl Settings {
         let mut not_yet = |name, from, lacks| {
             settings.not_yet.get_or_insert((name, from, lacks));
         };
-        let joined = (!args.start_join_addrs.is_empty()).then(|| args.start_join_addrs.join(","));
-        let join = layers.optional::<Vec<HostPort>>("start-join-addrs", joined.as_deref())?;
-        if let Some(join) = join.filter(|join| !join.value.is_empty()) {
-            not_yet("start-join-addrs", join.from, "runs one node and joins no cluster");
-        }
         for (name, given, lacks) in [
             ("acl-model-file", &args.acl_model_file, NO_ACL),
             ("acl-policy-file", &args.acl_policy_file, NO_ACL),
@@ -114,6 +121,12 @@ impl Settings {
             config.node_name = name.value.clone();
         }
         config.bootstrap = self.bootstrap.value;
+        config.bootstrap_expect = self.bootstrap_expect.as_ref().map_or_else(Vec::new, |names| names.value.0.clone());
+        config.dead_server_grace = Duration::from_millis(self.dead_server_grace.value.0);
+        config.leave_on_stop = self.leave_on_terminate.value;
+        let join = self.start_join_addrs.as_ref().map_or(&[][..], |join| &join.value);
+        config.join = join.iter().map(ToString::to_string).collect();
+        self.gossip(&mut config).await?;
         config.limits = Limits {
             record_bytes_max: bytes(&self.record_bytes_max),
             batch_bytes_max: bytes(&self.batch_bytes_max),
@@ -137,6 +150,31 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Where it listens, and where the others reach this node.
+    async fn gossip(&self, config: &mut Config) -> Result<(), BadSetting> {
+        let (bind, from) = (&self.bind_addr.value, &self.bind_addr.from);
+        let listens = resolved("bind-addr", bind, from).await?;
+        config.gossip_addr = Some(listens);
+        let at = |host: &str, port| HostPort { host: host.to_owned(), port };
+        let (host, from) = match &self.advertise_host {
+            Some(host) => (host.value.clone(), &host.from),
+            // It listens everywhere: the others know the machine by its name. One that is alone needs none.
+            None if listens.ip().is_unspecified() => {
+                let host = machine_name();
+                let is_alone = config.join.is_empty() && config.bootstrap_expect.is_empty();
+                let is_known = at(&host, bind.port).resolve().await.is_ok();
+                (if is_alone && !is_known { Ipv4Addr::LOCALHOST.to_string() } else { host }, from)
+            }
+            None => return Ok(()),
+        };
+        // Gossip goes to an address; gRPC is dialled by name, which is looked up each time.
+        config.gossip_advertised = Some(resolved("advertise-host", &at(&host, bind.port), from).await?.ip());
+        config.rpc_advertised = Some(host);
+        Ok(())
+    }
+}
+
 const NO_ACL: &str = "has no access control yet";
 const NO_TLS: &str = "has no TLS yet";
 
@@ -145,6 +183,7 @@ impl Settings {
     pub fn of_listener(&self, what: &str) -> String {
         let Settings { bind_addr, rpc_port, http_addr, .. } = self;
         match what {
+            "gossip" => format!("bind-addr: {}", bind_addr.from),
             "gRPC" => format!("bind-addr: {}; rpc-port: {}", bind_addr.from, rpc_port.from),
             _ => format!("http-addr: {}", http_addr.from),
         }

@@ -2,6 +2,7 @@
 //! of a configuration file.
 
 use crate::host_port::HostPort;
+use crate::moment::Age;
 use crate::size::Size;
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
@@ -177,6 +178,45 @@ impl Value for Vec<HostPort> {
     }
 }
 
+/// Names of nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+impl Value for Names {
+    const EXPECTED: &'static str = "a list of names, such as node-1,node-2,node-3";
+
+    /// Separated by commas.
+    fn from_text(text: &str) -> Option<Names> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Some(Names(names.map(str::to_owned).collect()))
+    }
+
+    fn from_file(value: &Json) -> Option<Names> {
+        match value {
+            Json::Array(all) => {
+                all.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>().map(Names)
+            }
+            value => value.as_str().and_then(Self::from_text),
+        }
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.0)
+    }
+}
+
+impl Value for Age {
+    const EXPECTED: &'static str = "a number of weeks, days, hours, minutes or seconds, such as 7d, 12h or 1h30m";
+
+    fn from_text(text: &str) -> Option<Age> {
+        text.parse().ok()
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
 /// Scalars and lists of them are written alike in JSON and TOML, but for some strings.
 fn toml_of(value: &Json) -> String {
     match value {
@@ -217,6 +257,10 @@ mod tests {
         back::<MaybeHostPort>("localhost:80");
         back::<Vec<HostPort>>("a:1,b:2");
         back::<Vec<HostPort>>("");
+        back::<Names>("a,b");
+        back::<Names>("");
+        back::<Age>("24h");
+        back::<Age>("1h30m");
     }
 
     #[test]

@@ -202,10 +202,6 @@ fn what_has_no_effect_yet_is_refused_not_ignored() {
         assert_eq!(output.status.code(), Some(2), "{flag}: {stderr}");
         assert!(stderr.contains(&format!("{} is set (flag {flag}), but this version has no ", &flag[2..])), "{stderr}");
     }
-    let output = refused(&["--data-dir", data, "--bootstrap"], &[("SEEDLOG_START_JOIN_ADDRS", "a:1,b:2")]);
-    assert_eq!(output.status.code(), Some(2));
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains("start-join-addrs is set (environment variable SEEDLOG_START_JOIN_ADDRS)"), "{stderr}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was touched");
 }
 

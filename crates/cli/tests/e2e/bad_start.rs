@@ -33,7 +33,11 @@ fn stopped(root: &Path, name: &str) -> PathBuf {
 }
 
 fn start(data: &Path, more: &[&str]) -> Output {
-    let ports: &[&str] = if more.is_empty() { &["--rpc-port", "0", "--http-addr", "127.0.0.1:0"] } else { more };
+    let ports: &[&str] = if more.is_empty() {
+        &["--bind-addr", "127.0.0.1:0", "--rpc-port", "0", "--http-addr", "127.0.0.1:0"]
+    } else {
+        more
+    };
     run(&[&["agent", "--bootstrap", "--data-dir", data.to_str().unwrap()], ports].concat(), b"")
 }
 

@@ -77,7 +77,8 @@ impl Node {
     /// As a service, with these in its environment. The HTTP address of one that has none is empty.
     pub fn agent(args: &[&str], environment: &[(&str, &str)]) -> Node {
         let mut command = seedlog(&[]);
-        command.envs(environment.iter().copied());
+        // Tests run side by side.
+        command.env("SEEDLOG_BIND_ADDR", "127.0.0.1:0").envs(environment.iter().copied());
         Node::spawn(command, "agent", args)
     }
 

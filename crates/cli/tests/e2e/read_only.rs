@@ -20,7 +20,7 @@ fn a_read_only_directory_is_refused_by_a_node_and_checked_by_verify() {
 
     remount("ro");
     for (dir, what) in [(shown, "lock the data directory"), (fresh.to_str().unwrap(), "create the data directory")] {
-        let ports = ["--rpc-port", "0", "--http-addr", "127.0.0.1:0"];
+        let ports = ["--bind-addr", "127.0.0.1:0", "--rpc-port", "0", "--http-addr", "127.0.0.1:0"];
         let output = run(&[&["agent", "--bootstrap", "--data-dir", dir], &ports[..]].concat(), b"");
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");

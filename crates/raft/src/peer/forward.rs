@@ -241,9 +241,11 @@ async fn pump(
     // Waits for room, and so must not keep those from being answered who give it back.
     let mut proposing: Option<BoxFuture<'static, (u64, Result<Pending, ProduceError>)>> = None;
     let mut taking = true;
+    let mut quiet = Box::pin(node.clone().quiet());
     while taking || proposing.is_some() || !under_way.is_empty() {
         select! {
             () = answers.closed() => return,
+            () = &mut quiet, if taking => taking = false,
             answer = under_way.next(), if !under_way.is_empty() => {
                 if let Some(answer) = answer
                     && answers.send(as_encoded(answer)).await.is_err()

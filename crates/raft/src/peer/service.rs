@@ -88,7 +88,7 @@ impl Raft for Service {
     ) -> Result<Response<Self::AppendStream>, Status> {
         let (first, rest) = opened(request).await?;
         self.check(first.route.as_ref())?;
-        let answers = append::serve(self.node.clone(), again(first, rest));
+        let answers = append::serve(self.node.clone(), again(first, rest)).take_until(self.node.clone().quiet());
         Ok(Response::new(wire_stream(answers).boxed()))
     }
 
