@@ -52,6 +52,20 @@ pub enum ApiError {
     /// Nothing was written.
     #[error("no room: {free_bytes} bytes are free on the disk, of which {reserve_bytes} are kept back")]
     DiskFull { free_bytes: u64, reserve_bytes: u64 },
+    /// A server's id as it cannot be.
+    #[error("{id:?} is no server's id: expected 16 hex digits, such as 00c0ffee00c0ffee, as GetServers lists them")]
+    BadServerId { id: String },
+    #[error("there is no server {id} in this cluster")]
+    UnknownServer { id: String },
+    #[error("server {id} does not vote, so it cannot lead")]
+    NotAVoter { id: String },
+    #[error("server {id} is the only voter: without it, or with it alone, there is nobody else to lead")]
+    LastVoter { id: String },
+    #[error("another change of the membership is under way, try again when it is done")]
+    ChangeInProgress,
+    /// The leader's reason. The membership is as it was.
+    #[error("the membership was not changed: {what}")]
+    ChangeRefused { what: String },
     #[error("internal error: {what}")]
     Internal { what: String },
 }
@@ -81,10 +95,12 @@ impl ApiError {
             RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest | RecordAndRecords | Malformed { .. } => {
                 Code::InvalidArgument
             }
-            UnknownLog { .. } => Code::NotFound,
+            BadServerId { .. } => Code::InvalidArgument,
+            UnknownLog { .. } | UnknownServer { .. } => Code::NotFound,
             Unsupported { .. } => Code::Unimplemented,
             ExpectedOffset { .. } => Code::Aborted,
             Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => Code::FailedPrecondition,
+            NotAVoter { .. } | LastVoter { .. } | ChangeInProgress | ChangeRefused { .. } => Code::FailedPrecondition,
             NoLeader | ShuttingDown | OutcomeUnknown => Code::Unavailable,
             DiskFull { .. } => Code::ResourceExhausted,
             Internal { .. } => Code::Internal,
@@ -131,6 +147,12 @@ impl ApiError {
                 "DISK_FULL",
                 vec![("free_bytes", free_bytes.to_string()), ("reserve_bytes", reserve_bytes.to_string())],
             ),
+            BadServerId { id } => ("BAD_SERVER_ID", vec![("id", id.clone())]),
+            UnknownServer { id } => ("UNKNOWN_SERVER", vec![("id", id.clone())]),
+            NotAVoter { id } => ("NOT_A_VOTER", vec![("id", id.clone())]),
+            LastVoter { id } => ("LAST_VOTER", vec![("id", id.clone())]),
+            ChangeInProgress => ("CHANGE_IN_PROGRESS", vec![]),
+            ChangeRefused { what } => ("CHANGE_REFUSED", vec![("what", what.clone())]),
             Internal { what } => ("INTERNAL", vec![("what", what.clone())]),
         };
         let metadata = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
@@ -164,6 +186,12 @@ impl ApiError {
             "SHUTTING_DOWN" => ShuttingDown,
             "OUTCOME_UNKNOWN" => OutcomeUnknown,
             "DISK_FULL" => DiskFull { free_bytes: number("free_bytes")?, reserve_bytes: number("reserve_bytes")? },
+            "BAD_SERVER_ID" => BadServerId { id: text("id")? },
+            "UNKNOWN_SERVER" => UnknownServer { id: text("id")? },
+            "NOT_A_VOTER" => NotAVoter { id: text("id")? },
+            "LAST_VOTER" => LastVoter { id: text("id")? },
+            "CHANGE_IN_PROGRESS" => ChangeInProgress,
+            "CHANGE_REFUSED" => ChangeRefused { what: text("what")? },
             "INTERNAL" => Internal { what: text("what")? },
             _ => return None,
         })
@@ -246,6 +274,12 @@ mod tests {
             ShuttingDown,
             OutcomeUnknown,
             DiskFull { free_bytes: 5, reserve_bytes: 67_108_864 },
+            BadServerId { id: "node-1".into() },
+            UnknownServer { id: "0000000000000001".into() },
+            NotAVoter { id: "0000000000000001".into() },
+            LastVoter { id: "0000000000000001".into() },
+            ChangeInProgress,
+            ChangeRefused { what: "node 0000000000000002 was faster, and leads now".into() },
             Internal { what: "impossible".into() },
         ];
         for error in &all {
@@ -254,6 +288,8 @@ mod tests {
                 RecordAndRecords | Malformed { .. } | UnknownLog { .. } | Unsupported { .. } => {}
                 ExpectedOffset { .. } | Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => {}
                 NoLeader | ShuttingDown | OutcomeUnknown | DiskFull { .. } | Internal { .. } => {}
+                BadServerId { .. } | UnknownServer { .. } | NotAVoter { .. } | LastVoter { .. } => {}
+                ChangeInProgress | ChangeRefused { .. } => {}
             }
         }
         all

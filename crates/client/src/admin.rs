@@ -1,9 +1,10 @@
-//! What an administrator asks of a log.
+//! What an administrator asks of a log and its cluster.
 
 use crate::client::{Admin, Client};
 use crate::error::Error;
 use seedlog_api::v1::{
-    DescribeRequest, DescribeResponse, FenceRequest, Fencing, Retention, SetRetentionRequest, TrimRequest,
+    DescribeRequest, DescribeResponse, FenceRequest, Fencing, RemoveServerRequest, Retention, SetRetentionRequest,
+    TransferLeaderRequest, TrimRequest,
 };
 
 impl Client {
@@ -48,5 +49,31 @@ impl Client {
     pub async fn describe(&self) -> Result<DescribeResponse, Error> {
         let call = |mut admin: Admin, request| async move { admin.describe(request).await };
         self.administer(DescribeRequest::default(), call).await
+    }
+
+    /// Takes the server with this id, as [`Client::servers`] lists it, out of the cluster.
+    ///
+    /// # Errors
+    /// [`ApiError::UnknownServer`](crate::ApiError::UnknownServer),
+    /// [`ApiError::LastVoter`](crate::ApiError::LastVoter),
+    /// [`ApiError::ChangeInProgress`](crate::ApiError::ChangeInProgress): it is as it was. After
+    /// [`Error::outcome`] unknown it may be out.
+    pub async fn remove_server(&self, id: &str) -> Result<(), Error> {
+        let call = |mut admin: Admin, request| async move { admin.remove_server(request).await };
+        self.administer(RemoveServerRequest { id: id.to_owned() }, call).await.map(|_| ())
+    }
+
+    /// Hands the leadership to this server, or to the voter whose log is furthest. Returns the id of the one that
+    /// leads now, if the server that was asked has heard of it already.
+    ///
+    /// # Errors
+    /// [`ApiError::UnknownServer`](crate::ApiError::UnknownServer),
+    /// [`ApiError::NotAVoter`](crate::ApiError::NotAVoter): it is as it was. After [`Error::outcome`] unknown it
+    /// may lead.
+    pub async fn transfer_leader(&self, id: Option<&str>) -> Result<Option<String>, Error> {
+        let request = TransferLeaderRequest { id: id.unwrap_or_default().to_owned() };
+        let call = |mut admin: Admin, request| async move { admin.transfer_leader(request).await };
+        let answer = self.administer(request, call).await?;
+        Ok(Some(answer.id).filter(|id| !id.is_empty()))
     }
 }

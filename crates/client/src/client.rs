@@ -261,5 +261,7 @@ mod tests {
         movable(|client| client.produce_stream());
         movable(|client| client.servers());
         movable(|client| client.trim(0));
+        movable(|client| client.remove_server(""));
+        movable(|client| client.transfer_leader(None));
     }
 }

@@ -1,11 +1,13 @@
-//! `log.v1.Admin`: trim, retention, fence, describe.
+//! `log.v1.Admin`: trim, retention, fence, describe; and who belongs to the cluster.
 
 use crate::produce::default_log;
+use crate::servers;
 use crate::service::Service;
 use seedlog_api::ApiError;
 use seedlog_api::v1::{
-    DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Fencing, Retention, SetRetentionRequest,
-    SetRetentionResponse, TrimRequest, TrimResponse,
+    DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Fencing, RemoveServerRequest, RemoveServerResponse,
+    Retention, SetRetentionRequest, SetRetentionResponse, TransferLeaderRequest, TransferLeaderResponse, TrimRequest,
+    TrimResponse,
 };
 use seedlog_log::Fence;
 use seedlog_raft::Description;
@@ -59,6 +61,28 @@ impl Service {
             record_bytes_max: self.limits().record_bytes_max as u64,
             batch_bytes_max: self.limits().batch_bytes_max as u64,
         })
+    }
+
+    /// # Errors
+    /// See the table in [`ApiError`]; after [`ApiError::OutcomeUnknown`] it may be out.
+    pub async fn remove_server(&self, request: RemoveServerRequest) -> Result<RemoveServerResponse, ApiError> {
+        let node_id = servers::parse_id(&request.id)?;
+        self.node().remove_member(node_id).await.map_err(|error| self.change_error(error, Some(node_id)))?;
+        Ok(RemoveServerResponse {})
+    }
+
+    /// # Errors
+    /// See the table in [`ApiError`]; after [`ApiError::OutcomeUnknown`] it may lead, or may still.
+    pub async fn transfer_leader(&self, request: TransferLeaderRequest) -> Result<TransferLeaderResponse, ApiError> {
+        let to = match request.id.as_str() {
+            "" => None,
+            id => Some(servers::parse_id(id)?),
+        };
+        let before = self.node().status().leader_id;
+        self.node().transfer_leader(to).await.map_err(|error| self.change_error(error, to))?;
+        // Whoever was not named is known when this node hears from it.
+        let leader = to.or_else(|| self.node().status().leader_id.filter(|now| Some(*now) != before));
+        Ok(TransferLeaderResponse { id: leader.map(servers::shown_id).unwrap_or_default() })
     }
 }
 

@@ -12,7 +12,8 @@ use seedlog_api::v1::admin_server::{Admin, AdminServer};
 use seedlog_api::v1::log_server::{Log, LogServer};
 use seedlog_api::v1::{
     ConsumeRequest, ConsumeResponse, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, GetServersRequest,
-    GetServersResponse, ProduceRequest, ProduceResponse, SetRetentionRequest, SetRetentionResponse, TrimRequest,
+    GetServersResponse, ProduceRequest, ProduceResponse, RemoveServerRequest, RemoveServerResponse,
+    SetRetentionRequest, SetRetentionResponse, TransferLeaderRequest, TransferLeaderResponse, TrimRequest,
     TrimResponse,
 };
 use seedlog_runtime::rpc::{Services, is_undecodable, wire, wire_stream};
@@ -96,6 +97,20 @@ impl Admin for Grpc {
 
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
         Ok(Response::new(wire(self.service.describe(received(request)?).await?)?))
+    }
+
+    async fn remove_server(
+        &self,
+        request: Request<RemoveServerRequest>,
+    ) -> Result<Response<RemoveServerResponse>, Status> {
+        Ok(Response::new(wire(self.service.remove_server(received(request)?).await?)?))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderResponse>, Status> {
+        Ok(Response::new(wire(self.service.transfer_leader(received(request)?).await?)?))
     }
 }
 

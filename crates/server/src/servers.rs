@@ -1,6 +1,7 @@
 //! What this node knows of the cluster.
 
 use crate::service::Service;
+use seedlog_api::ApiError;
 use seedlog_api::v1::{GetServersResponse, Role, Server};
 use seedlog_raft::Status;
 use std::time::Duration;
@@ -19,13 +20,31 @@ impl Service {
     }
 }
 
+/// A server's id as the API has it: 16 hex digits.
+pub fn shown_id(node_id: u64) -> String {
+    format!("{node_id:016x}")
+}
+
+/// # Errors
+/// If it is not as [`shown_id`] writes it; capitals are taken, too.
+pub fn parse_id(id: &str) -> Result<u64, ApiError> {
+    let digits = id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let node_id = u64::from_str_radix(id, 16).ok().filter(|_| digits);
+    match node_id.ok_or_else(|| ApiError::BadServerId { id: id.to_owned() })? {
+        // Nobody has it, and among the peers it stands for nobody.
+        0 => Err(ApiError::UnknownServer { id: id.to_owned() }),
+        node_id => Ok(node_id),
+    }
+}
+
 /// The members, as of what this node has applied, and this node in any case: before it knows that it is
 /// a member it has no role. What only a member itself can know (offsets, indexes) is set for this node
 /// alone.
 fn servers(status: &Status, cluster_id: u128, rpc_addr: &str) -> Vec<Server> {
-    let listed = |node_id: u64, rpc_addr: &str, role: Role| {
+    let listed = |node_id: u64, name: &str, rpc_addr: &str, role: Role| {
         let server = Server {
-            id: format!("{node_id:016x}"),
+            id: shown_id(node_id),
+            name: name.to_owned(),
             rpc_addr: rpc_addr.to_owned(),
             is_leader: role == Role::Leader,
             role: role.into(),
@@ -52,11 +71,12 @@ fn servers(status: &Status, cluster_id: u128, rpc_addr: &str) -> Vec<Server> {
             true => Role::Voter,
             false => Role::Learner,
         };
-        listed(member.node_id, &member.rpc_addr, role)
+        let server = listed(member.node_id, &member.name, &member.rpc_addr, role);
+        Server { matched_index: member.matched_index, ..server }
     });
     let mut servers: Vec<Server> = members.collect();
     if status.members.iter().all(|member| member.node_id != status.node_id) {
-        servers.insert(0, listed(status.node_id, rpc_addr, Role::Unspecified));
+        servers.insert(0, listed(status.node_id, "", rpc_addr, Role::Unspecified));
     }
     servers
 }
@@ -66,13 +86,13 @@ mod tests {
     use super::*;
     use seedlog_raft::Member;
 
-    fn listed(leader_id: Option<u64>, members: &[(u64, bool)]) -> Vec<(u64, Role, bool)> {
+    fn all(leader_id: Option<u64>, members: &[(u64, bool)]) -> Vec<Server> {
         let members = members.iter().map(|(node_id, voter)| Member {
             node_id: *node_id,
-            name: String::new(),
+            name: format!("name-{node_id}"),
             rpc_addr: format!("member-{node_id}:1"),
             voter: *voter,
-            matched_index: None,
+            matched_index: (leader_id == Some(2) && *node_id != 2).then_some(8),
         });
         let status = Status {
             node_id: 2,
@@ -86,8 +106,35 @@ mod tests {
             next_offset: 0,
             members: members.collect(),
         };
-        let servers = servers(&status, 1, "here:1");
-        servers.iter().map(|server| (server.id.parse().unwrap(), server.role(), server.term == 7)).collect()
+        servers(&status, 1, "here:1")
+    }
+
+    fn listed(leader_id: Option<u64>, members: &[(u64, bool)]) -> Vec<(u64, Role, bool)> {
+        let servers = all(leader_id, members);
+        servers.iter().map(|server| (parse_id(&server.id).unwrap(), server.role(), server.term == 7)).collect()
+    }
+
+    #[test]
+    fn members_have_names_and_the_leader_knows_how_far_the_others_are() {
+        let told = |leader_id| {
+            let servers = all(Some(leader_id), &[(1, true), (2, true)]);
+            servers.into_iter().map(|server| (server.name, server.matched_index)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(2), [("name-1".into(), Some(8)), ("name-2".into(), None)]);
+        assert_eq!(told(1), [("name-1".into(), None), ("name-2".into(), None)]);
+    }
+
+    #[test]
+    fn an_id_is_sixteen_hex_digits_and_whatever_else_is_told_so() {
+        for node_id in [1, 0xc0ffee, u64::MAX] {
+            assert_eq!(parse_id(&shown_id(node_id)), Ok(node_id));
+        }
+        assert_eq!(parse_id("00C0FFEE00C0FFEE"), Ok(0x00c0_ffee_00c0_ffee));
+        for id in ["", "1", "node-1", "+000000000000001", "000000000000000g", "00000000000000001", " 00000000000000a"] {
+            assert_eq!(parse_id(id), Err(ApiError::BadServerId { id: id.to_owned() }));
+        }
+        let nobody = "0".repeat(16);
+        assert_eq!(parse_id(&nobody), Err(ApiError::UnknownServer { id: nobody }));
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! What an administrator asks of a log, and what the servers say of themselves.
 
 use super::answer;
-use super::body::json;
+use super::body::{given, json};
 use super::failure::Failure;
 use super::whole::Whole;
 use crate::service::Service;
 use axum::response::Response;
+use seedlog_api::ApiError;
 use seedlog_api::v1::{
-    DescribeRequest, FenceRequest, Fencing, Retention, Role, Server, SetRetentionRequest, TrimRequest,
+    DescribeRequest, FenceRequest, Fencing, RemoveServerRequest, Retention, Role, Server, SetRetentionRequest,
+    TransferLeaderRequest, TrimRequest,
 };
 use serde::{Deserialize, Serialize};
 
 const TRIM: &str = r#"{"first_offset":<number>}"#;
 const RETENTION: &str = r#"{"bytes_max":<number>,"age_ms_max":<number>}"#;
 const FENCE: &str = r#"{"token":<number>,"required":<true or false>}"#;
+const REMOVE: &str = r#"{"id":"<16 hex digits>"}"#;
+const TRANSFER: &str = r#"{"id":"<16 hex digits>"} or {}"#;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +43,31 @@ struct FencingJson {
     required: bool,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveJson {
+    id: String,
+}
+
+/// Without an id it is the voter whose log is furthest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransferJson {
+    #[serde(default, deserialize_with = "given")]
+    id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Removed {
+    id: String,
+}
+
+/// Null: this server has not heard of it yet.
+#[derive(Serialize)]
+struct Leader {
+    id: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Description {
     first_offset: u64,
@@ -58,14 +87,17 @@ struct Servers {
     servers: Vec<ServerJson>,
 }
 
-/// Numbers only of the server that answers: it knows no others.
+/// Numbers only of the server that answers: it knows no others. But for how far they are, if it leads.
 #[derive(Serialize)]
 struct ServerJson {
     id: String,
+    name: String,
     rpc_addr: String,
     is_leader: bool,
     role: &'static str,
     cluster_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_index: Option<u64>,
     #[serde(flatten)]
     own: Option<OwnNumbers>,
 }
@@ -127,13 +159,31 @@ pub async fn fence(service: &Service, body: &[u8]) -> Result<Response, Failure> 
     Ok(answer::json(&FencingJson::from(set.fencing)))
 }
 
+pub async fn remove_server(service: &Service, body: &[u8]) -> Result<Response, Failure> {
+    let RemoveJson { id } = json(body, REMOVE)?;
+    service.remove_server(RemoveServerRequest { id: id.clone() }).await?;
+    Ok(answer::json(&Removed { id }))
+}
+
+pub async fn transfer_leader(service: &Service, body: &[u8]) -> Result<Response, Failure> {
+    let TransferJson { id } = json(body, TRANSFER)?;
+    // Over gRPC the empty one is none; here it is a mistake.
+    if let Some(id) = id.as_ref().filter(|id| id.is_empty()) {
+        return Err(ApiError::BadServerId { id: id.clone() }.into());
+    }
+    let answer = service.transfer_leader(TransferLeaderRequest { id: id.unwrap_or_default() }).await?;
+    Ok(answer::json(&Leader { id: Some(answer.id).filter(|id| !id.is_empty()) }))
+}
+
 /// What each of the calls with a body makes of it.
 #[cfg(any(test, fuzzing))]
-pub(super) fn understood(body: &[u8]) -> [Result<(), super::body::BadBody>; 3] {
+pub(super) fn understood(body: &[u8]) -> [Result<(), super::body::BadBody>; 5] {
     [
         json::<Trim>(body, TRIM).map(drop),
         json::<RetentionJson>(body, RETENTION).map(drop),
         json::<FencingJson>(body, FENCE).map(drop),
+        json::<RemoveJson>(body, REMOVE).map(drop),
+        json::<TransferJson>(body, TRANSFER).map(drop),
     ]
 }
 
@@ -170,8 +220,8 @@ fn server(server: Server) -> ServerJson {
         applied_index: server.applied_index,
         version: server.version,
     });
-    let Server { id, rpc_addr, is_leader, cluster_id, .. } = server;
-    ServerJson { id, rpc_addr, is_leader, role, cluster_id, own }
+    let Server { id, name, rpc_addr, is_leader, cluster_id, matched_index, .. } = server;
+    ServerJson { id, name, rpc_addr, is_leader, role, cluster_id, matched_index, own }
 }
 
 #[cfg(test)]
@@ -185,12 +235,19 @@ mod tests {
         let trim = |body: &str| json::<Trim>(body.as_bytes(), TRIM).err().unwrap().to_string();
         let retention = |body: &str| json::<RetentionJson>(body.as_bytes(), RETENTION).err().unwrap().to_string();
         let fence = |body: &str| json::<FencingJson>(body.as_bytes(), FENCE).err().unwrap().to_string();
+        let remove = |body: &str| json::<RemoveJson>(body.as_bytes(), REMOVE).err().unwrap().to_string();
+        let transfer = |body: &str| json::<TransferJson>(body.as_bytes(), TRANSFER).err().unwrap().to_string();
         let cases = [
             (trim(""), "the body is empty, expected {\"first_offset\":<number>}"),
             (trim("{}"), "missing field `first_offset` at line 1, column 2"),
             (trim(r#"{"first_offset":1,"log":"x"}"#), "unknown field `log`, expected `first_offset`"),
             (retention(r#"{"bytes_max":null}"#), "invalid type: null, expected u64"),
             (retention(r#"{"age_max":1}"#), "unknown field `age_max`, expected `bytes_max` or `age_ms_max`"),
+            (remove("{}"), "missing field `id`"),
+            (remove(r#"{"id":1}"#), "invalid type: integer `1`, expected a string"),
+            (transfer(""), "the body is empty, expected {\"id\":\"<16 hex digits>\"} or {}"),
+            (transfer(r#"{"id":null}"#), "invalid type: null, expected a string"),
+            (transfer(r#"{"to":"x"}"#), "unknown field `to`, expected `id`"),
             (fence("{}"), "missing field `token`"),
             (fence(r#"{"token":1,"required":1}"#), "invalid type: integer `1`, expected a boolean"),
         ];
@@ -207,6 +264,7 @@ mod tests {
                 edited(r#"{"first_offset":7}"#),
                 edited(r#"{"bytes_max":1,"age_ms_max":2.0}"#),
                 edited(r#"{"token":18446744073709551615,"required":true}"#),
+                edited(r#"{"id":"00c0ffee00c0ffee"}"#),
             ]
         ) {
             let errors = [
@@ -215,8 +273,12 @@ mod tests {
                 json::<FencingJson>(&body, FENCE).err(),
             ];
             prop_assert!(errors.iter().flatten().count() >= 2, "a body is one of them at most: {errors:?}");
-            for error in errors.iter().flatten() {
-                prop_assert!(names_the_place(error), "{error}");
+            let errors = errors.into_iter().chain([
+                json::<RemoveJson>(&body, REMOVE).err(),
+                json::<TransferJson>(&body, TRANSFER).err(),
+            ]);
+            for error in errors.flatten() {
+                prop_assert!(names_the_place(&error), "{error}");
             }
         }
     }

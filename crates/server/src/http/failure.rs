@@ -140,6 +140,8 @@ impl Failure {
 fn status_of(error: &ApiError) -> StatusCode {
     match error {
         ApiError::OffsetOutOfRange { .. } | ApiError::UnknownLog { .. } => StatusCode::NOT_FOUND,
+        ApiError::UnknownServer { .. } => StatusCode::NOT_FOUND,
+        ApiError::BadServerId { .. } => StatusCode::BAD_REQUEST,
         ApiError::RecordTooLarge { .. } | ApiError::BatchTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ApiError::EmptyRequest | ApiError::RecordAndRecords | ApiError::Malformed { .. } => StatusCode::BAD_REQUEST,
         ApiError::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
@@ -147,6 +149,8 @@ fn status_of(error: &ApiError) -> StatusCode {
         ApiError::Fenced { .. } | ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } => {
             StatusCode::PRECONDITION_FAILED
         }
+        ApiError::NotAVoter { .. } | ApiError::LastVoter { .. } => StatusCode::PRECONDITION_FAILED,
+        ApiError::ChangeInProgress | ApiError::ChangeRefused { .. } => StatusCode::PRECONDITION_FAILED,
         ApiError::NoLeader | ApiError::ShuttingDown | ApiError::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         ApiError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -175,8 +179,8 @@ fn facts_of(error: &ApiError) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("reason".to_owned(), Value::from(reason));
     for (name, fact) in facts {
-        // A log's name stays text even if it is all digits.
-        let number = fact.parse::<u64>().ok().filter(|_| !matches!(name.as_str(), "name" | "what" | "field"));
+        // A log's name and a server's id stay text even if they are all digits.
+        let number = fact.parse::<u64>().ok().filter(|_| !matches!(name.as_str(), "id" | "name" | "what" | "field"));
         map.insert(name, number.map_or_else(|| Value::from(fact), Value::from));
     }
     map
@@ -202,6 +206,13 @@ mod tests {
                 (
                     404,
                     r#"{"error":{"code":"NOT_FOUND","message":"there is no log \"7\"","name":"7","reason":"UNKNOWN_LOG"}}"#,
+                ),
+            ),
+            (
+                Failure::from(ApiError::LastVoter { id: "0000000000000001".into() }),
+                (
+                    412,
+                    r#"{"error":{"code":"FAILED_PRECONDITION","message":"server 0000000000000001 is the only voter: without it, or with it alone, there is nobody else to lead","id":"0000000000000001","reason":"LAST_VOTER"}}"#,
                 ),
             ),
             (

@@ -101,6 +101,12 @@ mod tests {
             ApiError::ShuttingDown.into(),
             ApiError::OutcomeUnknown.into(),
             ApiError::DiskFull { free_bytes: 0, reserve_bytes: 0 }.into(),
+            ApiError::BadServerId { id: text() }.into(),
+            ApiError::UnknownServer { id: text() }.into(),
+            ApiError::NotAVoter { id: text() }.into(),
+            ApiError::LastVoter { id: text() }.into(),
+            ApiError::ChangeInProgress.into(),
+            ApiError::ChangeRefused { what: text() }.into(),
             ApiError::Internal { what: text() }.into(),
         ];
         for failure in &all {
@@ -117,6 +123,8 @@ mod tests {
                     ApiError::Malformed { .. } | ApiError::ExpectedOffset { .. } | ApiError::Fenced { .. } => {}
                     ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } | ApiError::NoLeader => {}
                     ApiError::ShuttingDown | ApiError::OutcomeUnknown | ApiError::DiskFull { .. } => {}
+                    ApiError::BadServerId { .. } | ApiError::UnknownServer { .. } | ApiError::NotAVoter { .. } => {}
+                    ApiError::LastVoter { .. } | ApiError::ChangeInProgress | ApiError::ChangeRefused { .. } => {}
                     ApiError::Internal { .. } => {}
                     // HTTP has no field for a log or a group yet.
                     ApiError::UnknownLog { .. } | ApiError::Unsupported { .. } => {}

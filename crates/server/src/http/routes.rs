@@ -29,6 +29,8 @@ pub enum Endpoint {
     Retention,
     SetRetention,
     Fence,
+    RemoveServer,
+    TransferLeader,
     OpenApi,
     Live,
     Ready,
@@ -46,6 +48,8 @@ pub static ROUTES: &[(&str, Method, Endpoint)] = &[
     ("/v1/retention", Method::GET, Endpoint::Retention),
     ("/v1/retention", Method::PUT, Endpoint::SetRetention),
     ("/v1/fence", Method::PUT, Endpoint::Fence),
+    ("/v1/remove-server", Method::POST, Endpoint::RemoveServer),
+    ("/v1/transfer-leader", Method::POST, Endpoint::TransferLeader),
     ("/v1/openapi.json", Method::GET, Endpoint::OpenApi),
     ("/livez", Method::GET, Endpoint::Live),
     ("/readyz", Method::GET, Endpoint::Ready),
@@ -63,8 +67,8 @@ impl Endpoint {
     }
 
     fn takes_body(self) -> bool {
-        use Endpoint::{ConsumeOne, Fence, Produce, ProduceOne, SetRetention, Trim};
-        matches!(self, ConsumeOne | Fence | Produce | ProduceOne | SetRetention | Trim)
+        use Endpoint::{ConsumeOne, Fence, Produce, ProduceOne, RemoveServer, SetRetention, TransferLeader, Trim};
+        matches!(self, ConsumeOne | Fence | Produce | ProduceOne | RemoveServer | SetRetention | TransferLeader | Trim)
     }
 
     fn writes(self) -> bool {
@@ -117,6 +121,8 @@ async fn call(
         Endpoint::Retention => admin::retention(&service).await,
         Endpoint::SetRetention => admin::set_retention(&service, &body).await,
         Endpoint::Fence => admin::fence(&service, &body).await,
+        Endpoint::RemoveServer => admin::remove_server(&service, &body).await,
+        Endpoint::TransferLeader => admin::transfer_leader(&service, &body).await,
         Endpoint::OpenApi => Ok(openapi::document()),
         Endpoint::Live => health::live(&service),
         Endpoint::Ready => health::ready(&service),
