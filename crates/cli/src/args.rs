@@ -68,6 +68,12 @@ pub enum Command {
     Consume(Consume),
     /// Prints what the servers say of themselves
     Status(Status),
+    /// Lists the cluster's servers: who leads, and how far behind the others are
+    Servers(Servers),
+    /// Takes a server out of the cluster
+    Remove(Remove),
+    /// Hands the leadership to another server
+    TransferLeader(TransferLeader),
     /// Prints what the log holds, and what holds for it
     Describe(Describe),
     /// Gives up the records before an offset
@@ -210,6 +216,55 @@ pub struct Consume {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+LAG is how many entries of the leader's log a server does not have, as far as the leader knows. With
+--output json it is a list of objects with id, name, rpc_addr, is_leader, role, matched_index and lag; null
+is what is not known.
+
+Examples:
+  seedlog servers
+  seedlog servers --output json | jq -r '.[] | select(.is_leader).rpc_addr'")]
+pub struct Servers {
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Any server may be asked; the leader does it, and answers when it is committed. One that is removed is sent
+nothing any more. A server that comes back under a new address need not be removed: it keeps its place.
+
+Examples:
+  seedlog remove node-3
+  seedlog remove 00c0ffee00c0ffee --addr 127.0.0.1:8410")]
+pub struct Remove {
+    /// A server's id, or its name if no other has it: see `seedlog servers`
+    #[arg(value_name = "ID")]
+    pub server: String,
+
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Any server may be asked. It is over when the other one leads.
+
+Examples:
+  seedlog transfer-leader                   before the leader's machine is taken down
+  seedlog transfer-leader node-2")]
+pub struct TransferLeader {
+    /// A voter's id, or its name if no other has it; without it the voter whose log is furthest
+    #[arg(value_name = "ID")]
+    pub server: Option<String>,
+
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The server at --addr says what it knows; if another one leads and can be reached, that one is asked, too.
+
 Examples:
   seedlog status
   seedlog status --addr 127.0.0.1:8400 --output json | jq .servers")]

@@ -45,6 +45,10 @@ pub enum Failure {
     PastTheEnd { asked: u64, end: u64 },
     #[error("a retention of nothing at all: to give up every record use `seedlog trim`, to keep every one --none")]
     NoRetention,
+    #[error("no server has the id or the name {given:?}; there are {known}")]
+    NoSuchServer { given: String, known: String },
+    #[error("several servers have the name {given:?}: give the id of one of them: {ids}")]
+    NameShared { given: String, ids: String },
     #[error("no command {given:?}; there are {known}")]
     NoSuchCommand { given: String, known: String },
     #[error("{0}")]

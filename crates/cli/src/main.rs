@@ -10,15 +10,18 @@ mod failure;
 mod host_port;
 mod input;
 mod lines;
+mod members;
 mod moment;
 mod node;
 mod output;
 mod produce;
 mod record;
+mod servers;
 mod shell;
 mod signals;
 mod size;
 mod status;
+mod table;
 mod verify;
 
 use args::{Cli, Command};
@@ -79,6 +82,9 @@ async fn run(cli: Cli, given: &ArgMatches) -> Result<ExitCode, failure::Failure>
         Command::Produce(args) => produce::run(args, cli.output).await,
         Command::Consume(args) => consume::run(args, cli.output).await,
         Command::Status(args) => status::run(args, cli.output).await,
+        Command::Servers(args) => servers::run(args, cli.output).await,
+        Command::Remove(args) => members::remove(args, cli.output).await,
+        Command::TransferLeader(args) => members::transfer_leader(args, cli.output).await,
         Command::Verify(args) => verify::run(args, cli.output).await,
         Command::Trim(args) => admin::trim(args, cli.output).await,
         Command::Describe(args) => admin::describe(args, cli.output).await,

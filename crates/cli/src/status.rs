@@ -3,40 +3,29 @@
 use crate::args::{Output, Status};
 use crate::failure::Failure;
 use crate::output;
-use seedlog_client::{Client, Role, Server};
+use crate::servers::{answers, lag_shown, listed, name_shown, role};
+use crate::table::table;
+use seedlog_client::Server;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub async fn run(args: Status, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let servers = Client::connect(addr)?.servers().await.map_err(|error| Failure::call(addr, error))?;
+    let servers = listed(&args.connection.addr).await?;
     match format {
-        Output::Text => output::bytes(table(&servers).as_bytes()),
+        Output::Text => output::bytes(shown(&servers).as_bytes()),
         Output::Json => output::json(&json!({ "servers": servers.iter().map(as_json).collect::<Vec<_>>() })),
     }
     .map_err(Failure::Stdout)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn role(server: &Server) -> &'static str {
-    match server.role() {
-        // A node that does not know yet that it is a member.
-        Role::Unspecified if !server.version.is_empty() => "starting",
-        Role::Leader => "leader",
-        Role::Voter => "voter",
-        Role::Learner => "learner",
-        Role::Unspecified => "unknown",
-    }
-}
-
-fn table(servers: &[Server]) -> String {
-    let mut rows = vec![["ID", "ROLE", "ADDRESS", "TERM", "OFFSETS", "LAST", "COMMITTED", "APPLIED"].map(String::from)];
-    for server in servers {
-        // Only the server that was asked knows these of itself.
-        let asked = !server.version.is_empty();
-        let known = |value: String| if asked { value } else { "-".to_owned() };
-        rows.push([
+fn shown(servers: &[Server]) -> String {
+    let row = |server: &Server| {
+        // Only a server that was asked knows these of itself.
+        let known = |value: String| if answers(server) { value } else { "-".to_owned() };
+        [
             server.id.clone(),
+            name_shown(server),
             role(server).to_owned(),
             server.rpc_addr.clone(),
             known(server.term.to_string()),
@@ -44,29 +33,26 @@ fn table(servers: &[Server]) -> String {
             known(server.last_index.to_string()),
             known(server.committed_index.to_string()),
             known(server.applied_index.to_string()),
-        ]);
-    }
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        out += cells.join("  ").trim_end();
-        out.push('\n');
-    }
-    out
+            lag_shown(server, servers),
+        ]
+    };
+    let head = ["ID", "NAME", "ROLE", "ADDRESS", "TERM", "OFFSETS", "LAST", "COMMITTED", "APPLIED", "LAG"];
+    table(head, &servers.iter().map(row).collect::<Vec<_>>())
 }
 
 fn as_json(server: &Server) -> Value {
-    let asked = !server.version.is_empty();
     let mut shown = json!({
         "id": server.id,
+        "name": server.name,
         "rpc_addr": server.rpc_addr,
         "is_leader": server.is_leader,
         "role": role(server),
         "cluster_id": server.cluster_id,
     });
-    if asked {
+    if let Some(matched_index) = server.matched_index {
+        shown["matched_index"] = matched_index.into();
+    }
+    if answers(server) {
         let known = json!({
             "term": server.term,
             "first_offset": server.first_offset,
@@ -86,40 +72,25 @@ fn as_json(server: &Server) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_node_that_knows_no_role_of_its_own_is_starting() {
-        let server = Server { id: "1".into(), version: "0.1.0".into(), ..Server::default() };
-        assert_eq!(role(&server), "starting");
-        assert_eq!(role(&Server { version: String::new(), ..server }), "unknown");
-    }
+    use crate::servers::tests::server;
+    use seedlog_client::Role;
 
     #[test]
     fn columns_line_up_and_what_is_not_known_is_a_dash() {
         let asked = Server {
-            id: "0000000000000001".into(),
-            rpc_addr: "127.0.0.1:8400".into(),
-            role: Role::Leader.into(),
+            name: String::new(),
             term: 2,
             next_offset: 100_000,
-            last_index: 9,
             committed_index: 9,
             applied_index: 9,
-            version: "0.1.0".into(),
-            ..Server::default()
+            ..server("1", Role::Leader, true)
         };
-        let other = Server {
-            id: "2".into(),
-            rpc_addr: "h:1".into(),
-            role: Role::Learner.into(),
-            version: String::new(),
-            ..asked.clone()
-        };
+        let other = Server { matched_index: Some(8), ..server("2", Role::Learner, false) };
         let wanted = "\
-ID                ROLE     ADDRESS         TERM  OFFSETS    LAST  COMMITTED  APPLIED
-0000000000000001  leader   127.0.0.1:8400  2     0..100000  9     9          9
-2                 learner  h:1             -     -          -     -          -
+ID  NAME    ROLE     ADDRESS        TERM  OFFSETS    LAST  COMMITTED  APPLIED  LAG
+1   -       leader   10.0.0.1:8400  2     0..100000  9     9          9        0
+2   node-2  learner  10.0.0.2:8400  -     -          -     -          -        1
 ";
-        assert_eq!(table(&[asked, other]), wanted);
+        assert_eq!(shown(&[asked, other]), wanted);
     }
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod lines;
 mod node;
 mod read_only;
+mod servers;
 mod shell;
 mod tail;
 mod v1;

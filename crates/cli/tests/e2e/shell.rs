@@ -23,7 +23,8 @@ fn completions_and_the_man_page_mention_every_command() {
     }
     let page = text(&must(&["man"], b""));
     for name in &commands {
-        assert!(page.contains(&format!("seedlog\\-{name}(1)")), "{name} is not in {page}");
+        let escaped = name.replace('-', "\\-");
+        assert!(page.contains(&format!("seedlog\\-{escaped}(1)")), "{name} is not in {page}");
         let own = text(&must(&["man", name], b""));
         assert!(own.starts_with(".ie") && own.contains(&format!(".TH seedlog-{name} 1")), "{own}");
     }
