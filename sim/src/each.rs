@@ -30,7 +30,7 @@ pub fn run_plan(program: &Path, plan: &Path) -> io::Result<Result<Report, Broken
 /// If a child cannot be started.
 pub fn run_each(
     program: &Path,
-    extra: &[&str],
+    extra: &[String],
     seeds: impl Iterator<Item = u64>,
     jobs: usize,
     mut take: impl FnMut(Result<Report, Broken>) -> bool,
@@ -42,7 +42,7 @@ pub fn run_each(
         while running.len() < jobs.max(1) + usize::from(jobs > 1) {
             let Some(seed) = seeds.next() else { break };
             let number = seed.to_string();
-            let arguments = ["--seed", number.as_str()].into_iter().chain(extra.iter().copied());
+            let arguments = ["--seed", number.as_str()].into_iter().chain(extra.iter().map(String::as_str));
             running.push_back((seed, start(program, &arguments.map(OsStr::new).collect::<Vec<_>>())?));
         }
         let Some((seed, child)) = running.pop_front() else { return Ok(()) };

@@ -77,13 +77,16 @@ pub struct FenceCall {
 /// A node that serves again after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restarted {
+    pub node: u32,
     pub at_ns: u64,
     pub first_offset: u64,
     pub next_offset: u64,
-    /// What had been acked, and what had been tried at all, when it served.
+    /// What it must have: all that had been acked. In a cluster, what had been before its leader was elected,
+    /// since the rest may still be on its way here.
     pub acked_next_offset: u64,
+    /// And what had been tried at all.
     pub tried_records: u64,
-    /// And what had been trimmed for certain.
+    /// What it must have trimmed.
     pub trims_done: u64,
 }
 

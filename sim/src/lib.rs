@@ -15,6 +15,8 @@ pub mod plan;
 pub mod trace;
 
 #[cfg(madsim)]
+mod links;
+#[cfg(madsim)]
 mod machine;
 #[cfg(madsim)]
 pub mod run;

@@ -1,19 +1,31 @@
-//! The machine under test: one node with a disk of its own, that can crash, lose power, and come back.
+//! A machine under test: one node with a disk of its own, that can crash, lose power, and come back.
 
 use crate::plan::Plan;
 use crate::world::World;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
+use rand::Rng as _;
 use seedlog_agent::{Agent, StartError, StopReason};
 use seedlog_runtime::disk::SimDisk;
+use seedlog_runtime::rng::keyed;
 use seedlog_runtime::sim;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-pub const NODE_ADDR: &str = "10.0.0.1:8400";
+const RPC_PORT: u16 = 8400;
 
-/// What the machine tells its supervisor.
+/// Where node `number` is reached.
+pub fn address(number: u32) -> String {
+    format!("{}:{RPC_PORT}", ip(number))
+}
+
+fn ip(number: u32) -> String {
+    format!("10.0.0.{number}")
+}
+
+/// What a machine tells its supervisor.
 #[derive(Debug)]
 pub enum Signal {
     /// It serves.
@@ -28,52 +40,60 @@ pub enum Signal {
     },
 }
 
+/// Who says it, and in which of its lives.
+pub type Said = (u32, u64, Signal);
+
 pub struct Machine {
+    pub number: u32,
     pub id: NodeId,
     pub disk: SimDisk,
     up: bool,
+    /// Counts the lives of its process.
+    life: Arc<AtomicU64>,
 }
 
 impl Machine {
     /// Switches it on for the first time.
-    pub fn build(plan: &Plan, world: &World, signals: mpsc::UnboundedSender<Signal>) -> Machine {
-        let disk = SimDisk::new(plan.seed);
-        let observer = world.clone();
-        disk.observe(Box::new(move |event| {
-            observer.event(format!(
-                "disk {} {} at {} length {} content {:x}: {:?}",
-                event.operation,
-                event.path.display(),
-                event.position,
-                event.length,
-                event.content,
-                event.result
-            ));
-        }));
-        let config = agent_config(plan);
-        let (node_disk, node_world, node_signals) = (disk.clone(), world.clone(), signals.clone());
+    pub fn build(number: u32, plan: &Plan, world: &World, signals: mpsc::UnboundedSender<Said>) -> Machine {
+        let disk = SimDisk::new(disk_seed(plan.seed, number));
+        let life = Arc::new(AtomicU64::new(0));
+        observe(&disk, number, plan, world);
+        let here = Here {
+            number,
+            config: agent_config(number, plan),
+            disk: disk.clone(),
+            world: world.clone(),
+            signals: Mutex::new(signals.clone()),
+            life: life.clone(),
+        };
+        let here = Arc::new(here);
         let node = Handle::current()
             .create_node()
-            .name("node-1")
-            .ip("10.0.0.1".parse().expect("an address"))
-            .init(move || life(config.clone(), node_disk.clone(), node_world.clone(), node_signals.clone()))
+            .name(format!("node-{number}"))
+            .ip(ip(number).parse().expect("an address"))
+            .init(move || here.clone().live(here.life.fetch_add(1, Ordering::Relaxed) + 1))
             .build();
         let id = node.id();
+        let down_in = life.clone();
         disk.on_down(Box::new(move || {
             sim::halt(id);
             // The supervisor is gone only when the run is over.
-            let _ = signals.send(Signal::DiskDown);
+            let _ = signals.send((number, down_in.load(Ordering::Relaxed), Signal::DiskDown));
         }));
-        Machine { id, disk, up: true }
+        Machine { number, id, disk, up: true, life }
     }
 
     pub fn is_up(&self) -> bool {
         self.up
     }
 
+    pub fn life(&self) -> u64 {
+        self.life.load(Ordering::Relaxed)
+    }
+
     /// The process goes, and with `power_seed` the power too. Whoever ran there answers nobody any more.
     pub fn crash(&mut self, world: &World, power_seed: Option<u64>) {
-        world.crashing();
+        world.crashing(self.number);
         sim::halt(self.id);
         Handle::current().kill(self.id);
         self.up = false;
@@ -84,15 +104,40 @@ impl Machine {
     }
 
     pub fn restart(&mut self, world: &World) {
-        world.event("node restarts");
+        world.event(format!("node {} restarts", self.number));
         sim::unhalt(self.id);
         Handle::current().restart(self.id);
         self.up = true;
     }
 }
 
-fn agent_config(plan: &Plan) -> seedlog_agent::Config {
-    let mut config = seedlog_agent::Config::new("/data".into(), NODE_ADDR.parse().expect("an address"));
+/// The first node's is the run's, as when there was only one.
+fn disk_seed(seed: u64, number: u32) -> u64 {
+    if number == 1 { seed } else { keyed(seed, &["disk".into(), u64::from(number).into()]).next_u64() }
+}
+
+fn observe(disk: &SimDisk, number: u32, plan: &Plan, world: &World) {
+    let observer = world.clone();
+    // Alone, it need not be said who.
+    let who = if plan.nodes > 1 { format!("node {number} ") } else { String::new() };
+    disk.observe(Box::new(move |event| {
+        observer.event(format!(
+            "{who}disk {} {} at {} length {} content {:x}: {:?}",
+            event.operation,
+            event.path.display(),
+            event.position,
+            event.length,
+            event.content,
+            event.result
+        ));
+    }));
+}
+
+fn agent_config(number: u32, plan: &Plan) -> seedlog_agent::Config {
+    let address = address(number).parse().expect("an address");
+    let mut config = seedlog_agent::Config::new("/data".into(), address);
+    config.node_name = format!("node-{number}");
+    config.bootstrap = number == 1;
     config.in_flight_bytes_max = plan.config.in_flight_bytes_max;
     config.reserve_bytes = plan.config.reserve_bytes;
     config.limits.batch_bytes_max = 64 << 10;
@@ -108,38 +153,54 @@ fn agent_config(plan: &Plan) -> seedlog_agent::Config {
     config
 }
 
-/// From start to stop: what an orchestrator would run.
-async fn life(config: seedlog_agent::Config, disk: SimDisk, world: World, signals: mpsc::UnboundedSender<Signal>) {
-    let started = Agent::start(config, Arc::new(disk)).await;
-    let signal = match started {
-        Ok(agent) => {
-            let agent = Arc::new(agent);
-            world.event("node started");
-            world.lock().agent = Some(agent.clone());
-            let ready = async {
-                if agent.node().ready().await.is_ok() {
-                    let range = agent.node().range();
-                    world.event(format!("node is ready, with offsets {}..{}", range.0, range.1));
-                    world.restarted(range);
-                    let _ = signals.send(Signal::Ready);
-                }
-                std::future::pending::<StopReason>().await
-            };
-            let stopped = seedlog_runtime::select! {
-                reason = agent.stopped() => reason,
-                reason = ready => reason,
-            };
-            world.event(format!("node stopped: {stopped:?}"));
-            Signal::Stopped(stopped)
-        }
-        Err(error) => {
-            world.event(format!("node did not start: {error}"));
-            Signal::StartFailed { damage: is_damage(&error), error: error.to_string() }
-        }
-    };
-    let _ = signals.send(signal);
-    // The supervisor decides what comes next; a process that ended by itself would confuse madsim.
-    std::future::pending::<()>().await;
+/// What outlives the process on the machine.
+struct Here {
+    number: u32,
+    config: seedlog_agent::Config,
+    disk: SimDisk,
+    world: World,
+    /// In a lock only since a node's beginning must be `Sync`.
+    signals: Mutex<mpsc::UnboundedSender<Said>>,
+    life: Arc<AtomicU64>,
+}
+
+impl Here {
+    /// From start to stop: what an orchestrator would run.
+    async fn live(self: Arc<Here>, life: u64) {
+        let Here { number, world, .. } = &*self;
+        let signals = self.signals.lock().expect("no holder panics").clone();
+        // The supervisor is gone only when the run is over.
+        let say = |signal| drop(signals.send((*number, life, signal)));
+        let signal = match Agent::start(self.config.clone(), Arc::new(self.disk.clone())).await {
+            Ok(agent) => {
+                let agent = Arc::new(agent);
+                world.event(format!("node {number} started"));
+                world.started(*number, agent.clone());
+                let ready = async {
+                    if agent.node().ready().await.is_ok() {
+                        let range = agent.node().range();
+                        world.event(format!("node {number} is ready, with offsets {}..{}", range.0, range.1));
+                        world.restarted(*number, range);
+                        say(Signal::Ready);
+                    }
+                    std::future::pending::<StopReason>().await
+                };
+                let stopped = seedlog_runtime::select! {
+                    reason = agent.stopped() => reason,
+                    reason = ready => reason,
+                };
+                world.event(format!("node {number} stopped: {stopped:?}"));
+                Signal::Stopped(stopped)
+            }
+            Err(error) => {
+                world.event(format!("node {number} did not start: {error}"));
+                Signal::StartFailed { damage: is_damage(&error), error: error.to_string() }
+            }
+        };
+        say(signal);
+        // The supervisor decides what comes next; a process that ended by itself would confuse madsim.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Whether a start was refused for what lies on the disk, not for an operation that failed.

@@ -2,6 +2,7 @@
 
 use crate::checks;
 use crate::history::{Outcome, Violation};
+use crate::links::configure;
 use crate::plan::Plan;
 use crate::supervisor::{Rotten, Supervisor};
 use crate::trace::Trace;
@@ -12,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// After heal the node must serve within this simulated time.
+/// After heal every node must serve within this simulated time.
 const CONVERGE: Duration = Duration::from_secs(20);
 
 /// What a run came to.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     pub seed: u64,
+    pub nodes: u32,
     pub trace_hash: String,
     pub events: u64,
     pub simulated_ns: u64,
@@ -55,9 +57,7 @@ impl From<Violation> for Found {
 pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
     seedlog_runtime::sim::set_seed(plan.seed);
     let mut config = madsim::Config::default();
-    config.net.packet_loss_rate = f64::from(plan.network.loss_per_mille) / 1_000.0;
-    config.net.send_latency =
-        Duration::from_millis(plan.network.latency_ms_min)..Duration::from_millis(plan.network.latency_ms_max + 1);
+    configure(&plan.network, &mut config.net);
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
     let world = World::new(Trace::new(40, echo));
     if canary {
@@ -70,6 +70,7 @@ pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
     let unknown = |produce: &&crate::history::Produce| produce.outcome == Outcome::Unknown;
     Report {
         seed: plan.seed,
+        nodes: plan.nodes,
         trace_hash: inner.trace.hash().to_string(),
         events: inner.trace.count(),
         simulated_ns,
@@ -100,14 +101,14 @@ async fn live(plan: &Plan, world: World) -> u64 {
     }
     world.lock().stopping = true;
     if !serves && !world.complained() {
-        world.complain("liveness", format!("after heal the node did not serve within {CONVERGE:?}"));
+        world.complain("liveness", format!("after heal not every node served within {CONVERGE:?}"));
     }
     if !world.complained() {
         let finish = async {
             working.produced().await;
-            clients.free_the_log(&world).await;
+            clients.free_the_log(plan, &world).await;
             settle(plan, &world, &clients).await;
-            clients.read_all(&world).await;
+            clients.read_all(plan, &world).await;
         };
         if madsim::time::timeout(CONVERGE, finish).await.is_err() {
             world.complain("liveness", "after heal the log could not be read to its end in time");
@@ -118,23 +119,25 @@ async fn live(plan: &Plan, world: World) -> u64 {
         // Long enough for the last batch to be sealed.
         supervisor.peace(Duration::from_secs(1)).await;
         match supervisor.rot(seed, CONVERGE).await {
-            Rotten::Refuses => {}
-            Rotten::Serves => {
-                let reading = madsim::time::timeout(CONVERGE, clients.read_rotten(&world)).await;
+            (_, Rotten::Refuses) => {}
+            (rotten, Rotten::Serves) => {
+                let reading = madsim::time::timeout(CONVERGE, clients.read_rotten(plan, &world, rotten)).await;
                 if reading.is_err() && !supervisor.has_refused() {
                     world.complain("liveness", "a log with a rotten bit is neither read nor refused");
                 }
             }
-            Rotten::Neither => world.complain("liveness", "a node with a rotten bit neither serves nor refuses"),
+            (_, Rotten::Neither) => world.complain("liveness", "a node with a rotten bit neither serves nor refuses"),
         }
     }
-    for (name, times) in supervisor.machine.disk.fired() {
-        // The supervisor counts what it does itself.
-        if !matches!(name, "process_crash" | "power_loss") {
-            *world.lock().fired.entry(disk_fault(name).to_owned()).or_default() += times;
+    for machine in supervisor.machines() {
+        for (name, times) in machine.disk.fired() {
+            // The supervisor counts what it does itself.
+            if !matches!(name, "process_crash" | "power_loss") {
+                *world.lock().fired.entry(disk_fault(name).to_owned()).or_default() += times;
+            }
         }
+        Handle::current().kill(machine.id);
     }
-    Handle::current().kill(supervisor.machine.id);
     now_ns()
 }
 
@@ -143,7 +146,7 @@ async fn settle(plan: &Plan, world: &World, clients: &workload::Clients) {
     const SILENCE: Duration = Duration::from_secs(1);
     madsim::time::sleep(SILENCE).await;
     let called = now_ns();
-    let woken = clients.produce_alone(world).await;
+    let woken = clients.produce_alone(plan, world).await;
     // Where messages are lost, any of this may take its time.
     if plan.network.loss_per_mille > 0 {
         return;

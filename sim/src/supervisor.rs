@@ -1,14 +1,18 @@
 //! Carries out the plan: faults at their times, restarts after them, and the peace at the end.
 
-use crate::machine::{Machine, Signal};
-use crate::plan::{At, Fault, Plan};
+use crate::links::{Link, Links, between, both_ways, configure};
+use crate::machine::{Machine, Said, Signal};
+use crate::plan::{At, Fault, Plan, Planned, Target, Way};
 use crate::workload;
 use crate::world::{World, now_ns};
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
+use rand::{Rng as _, RngExt as _};
+use rand_chacha::ChaCha12Rng;
 use seedlog_agent::StopReason;
 use seedlog_runtime::disk::sim as disk;
+use seedlog_runtime::rng::keyed;
 use seedlog_runtime::sim::{self, BlockingTimes, Skew};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,14 +24,25 @@ const SHUTDOWN_MAX_MS: u64 = 20_000;
 const RESTART_DELAY_MS: u64 = 200;
 
 enum Action {
-    Begin(Fault),
-    Restart,
-    PowerLoss { power_seed: u64 },
-    EndSlowDisk,
-    EndClockRate,
-    EndCut,
-    EndDiskFull,
-    ShutdownMustBeOver,
+    Begin(Target, Fault),
+    Restart { at: usize },
+    PowerLoss { at: usize, power_seed: u64 },
+    EndSlowDisk { at: usize },
+    EndClockRate { at: usize },
+    EndDiskFull { at: usize },
+    EndPause { at: usize, life: u64 },
+    Mend(Vec<Link>),
+    Flap(Flap),
+    EndStorm,
+    ShutdownMustBeOver { at: usize, life: u64 },
+}
+
+/// A link that comes and goes, until then.
+struct Flap {
+    links: Vec<Link>,
+    cut: bool,
+    until_ns: u64,
+    rng: ChaCha12Rng,
 }
 
 /// What a node does that starts on rotten bytes.
@@ -41,50 +56,88 @@ pub enum Rotten {
 pub struct Supervisor {
     plan: Plan,
     world: World,
-    pub machine: Machine,
-    signals: mpsc::UnboundedReceiver<Signal>,
+    nodes: Vec<Watched>,
+    signals: mpsc::UnboundedReceiver<Said>,
     clients: Vec<NodeId>,
     /// By time in nanoseconds, and by number where times are equal.
     actions: BTreeMap<(u64, u64), Action>,
     planned: u64,
+    links: Links,
+    /// How many storms rage.
+    storms: u32,
+    /// A bit has flipped there: damage is what a start should find.
+    rotten: Option<usize>,
+    refused: bool,
+}
+
+/// A machine, and what its supervisor knows of it.
+struct Watched {
+    machine: Machine,
     skew: Skew,
     /// What an armed crash will be, once it hits.
     armed: Option<(Option<u64>, u64)>,
     /// Disk errors seen when the node last stopped by itself: it may stop only for new ones.
     excused: u64,
     ready: bool,
+    paused: bool,
     /// The agent was asked to stop; after that long down, it is started again.
     stopping: Option<u64>,
-    /// A bit has flipped: damage is what a start should find.
-    rotten: bool,
-    refused: bool,
+}
+
+impl Watched {
+    fn new(machine: Machine) -> Watched {
+        let skew = Skew::default();
+        Watched { machine, skew, armed: None, excused: 0, ready: false, paused: false, stopping: None }
+    }
+
+    /// Errors that the disk has given so far; each may stop the node, or keep it from starting.
+    fn disk_errors(&self) -> u64 {
+        let fired = self.machine.disk.fired();
+        ["sync_error", "sync_dir_error", "write_error", "read_error"].iter().filter_map(|name| fired.get(name)).sum()
+    }
+
+    /// Whether it stopped for an error of its disk that it has not stopped for before.
+    fn is_excused(&mut self) -> bool {
+        let errors = self.disk_errors();
+        std::mem::replace(&mut self.excused, errors) != errors
+    }
+
+    fn disk_steps(&self, longest: Duration) {
+        let range = Duration::from_micros(10)..=longest.max(Duration::from_micros(11));
+        sim::set_blocking(self.machine.id, BlockingTimes { before: range.clone(), after: range });
+    }
+
+    fn inject(&self, kind: disk::FaultKind, path_suffix: Option<String>, skip: u64, times: u64) {
+        self.machine.disk.inject(disk::Fault { kind, path_suffix, skip, times });
+    }
 }
 
 impl Supervisor {
     pub fn new(plan: &Plan, world: &World, clients: Vec<NodeId>) -> Supervisor {
         let (sender, signals) = mpsc::unbounded_channel();
-        let machine = Machine::build(plan, world, sender);
+        let machine = |number| Watched::new(Machine::build(number, plan, world, sender.clone()));
         let mut supervisor = Supervisor {
+            nodes: (1..=plan.nodes).map(machine).collect(),
             plan: plan.clone(),
             world: world.clone(),
-            machine,
             signals,
             clients,
             actions: BTreeMap::new(),
             planned: 0,
-            skew: Skew::default(),
-            armed: None,
-            excused: 0,
-            ready: false,
-            stopping: None,
-            rotten: false,
+            links: Links::default(),
+            storms: 0,
+            rotten: None,
             refused: false,
         };
-        supervisor.healthy_disk();
-        for planned in plan.faults.clone() {
-            supervisor.at(planned.at_ms * 1_000_000, Action::Begin(planned.fault));
+        supervisor.healthy_disks();
+        for Planned { at_ms, node, fault } in plan.faults.clone() {
+            supervisor.at(at_ms * 1_000_000, Action::Begin(node, fault));
         }
         supervisor
+    }
+
+    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
+        self.nodes.iter().map(|node| &node.machine)
     }
 
     /// Runs the plan until its trouble is over.
@@ -92,58 +145,72 @@ impl Supervisor {
         self.run_until(self.plan.trouble_ms * 1_000_000, false).await;
     }
 
-    /// Ends all faults; the node must serve again within `within`.
+    /// Ends all faults; every node must serve again within `within`.
     pub async fn heal(&mut self, within: Duration) -> bool {
         self.world.event("heal");
         self.actions.clear();
-        self.armed = None;
-        self.machine.disk.clear_faults();
-        self.end_cut();
-        self.skew = Skew { rate: 1.0, ..self.skew };
-        sim::set_skew(self.machine.id, self.skew);
-        self.healthy_disk();
-        if !self.machine.is_up() {
-            self.restart();
+        self.links.mend_all();
+        self.storms = 0;
+        self.calm();
+        self.healthy_disks();
+        for at in 0..self.nodes.len() {
+            let node = &mut self.nodes[at];
+            node.armed = None;
+            node.machine.disk.clear_faults();
+            node.skew.rate = 1.0;
+            sim::set_skew(node.machine.id, node.skew);
+            self.resume(at);
+            self.restart(at);
         }
         self.serves_within(within).await
     }
 
-    /// A last power loss, in the middle of the clients' work; then the node must serve again.
+    /// A last power loss, of all at once, in the middle of the clients' work; then every node must serve again.
     pub async fn last_power_loss(&mut self, power_seed: u64, within: Duration) -> bool {
         self.world.event("last power loss");
-        self.crash(Some(power_seed));
-        self.at(now_ns() + 50_000_000, Action::Restart);
+        for at in 0..self.nodes.len() {
+            self.crash(at, Some(self.power_seed_of(at, power_seed)));
+            self.at(now_ns() + 50_000_000, Action::Restart { at });
+        }
         self.serves_within(within).await
     }
 
-    /// Flips a synced bit of the log while the node is down, and starts it again.
-    pub async fn rot(&mut self, seed: u64, within: Duration) -> Rotten {
-        self.crash(None);
-        let stores: Vec<_> = self.machine.disk.paths();
+    /// Flips a synced bit of a node's log while it is down, and starts it again. Which node that was.
+    pub async fn rot(&mut self, seed: u64, within: Duration) -> (u32, Rotten) {
+        let at = if self.nodes.len() > 1 { seed as usize / 7 % self.nodes.len() } else { 0 };
+        self.crash(at, None);
+        let machine = &self.nodes[at].machine;
+        let stores: Vec<_> = machine.disk.paths();
         let stores: Vec<_> = stores.into_iter().filter(|path| path.extension().is_some_and(|e| e == "store")).collect();
         let path = &stores[seed as usize % stores.len()];
-        let position = self.machine.disk.rot(path, seed);
-        self.world.event(format!("a bit of {} rots at {position:?}", path.display()));
-        self.rotten = true;
-        self.restart();
-        match self.serves_within(within).await {
+        let position = machine.disk.rot(path, seed);
+        let number = machine.number;
+        self.world.event(format!("a bit of {} of node {number} rots at {position:?}", path.display()));
+        self.rotten = Some(at);
+        self.restart(at);
+        let rotten = match self.serves_within(within).await {
             _ if self.refused => Rotten::Refuses,
             true => Rotten::Serves,
             false => Rotten::Neither,
-        }
+        };
+        (number, rotten)
     }
 
     /// Whether the node, or a start of it, has given up over the rotten bytes.
     pub fn has_refused(&mut self) -> bool {
-        while let Ok(signal) = self.signals.try_recv() {
-            self.on(signal);
+        while let Ok(said) = self.signals.try_recv() {
+            self.on(said);
         }
         self.refused
     }
 
     async fn serves_within(&mut self, within: Duration) -> bool {
         self.run_until(now_ns() + within.as_nanos() as u64, true).await;
-        self.ready
+        self.all_ready()
+    }
+
+    fn all_ready(&self) -> bool {
+        self.nodes.iter().all(|node| node.ready)
     }
 
     /// Lets time pass under the eyes of the supervisor.
@@ -153,13 +220,13 @@ impl Supervisor {
 
     async fn run_until(&mut self, end_ns: u64, until_ready: bool) {
         loop {
-            if (until_ready && (self.ready || self.refused)) || self.world.complained() {
+            if (until_ready && (self.all_ready() || self.refused)) || self.world.complained() {
                 return;
             }
             let next = self.actions.first_key_value().map_or(end_ns, |((at, _), _)| (*at).min(end_ns));
             let wait = madsim::time::sleep(Duration::from_nanos(next.saturating_sub(now_ns())));
             seedlog_runtime::select! {
-                signal = self.signals.recv() => self.on(signal.expect("the machine holds a sender")),
+                said = self.signals.recv() => self.on(said.expect("the machines hold senders")),
                 () = wait => {
                     match self.actions.first_entry() {
                         Some(entry) if entry.key().0 <= now_ns() => {
@@ -183,198 +250,337 @@ impl Supervisor {
         self.at(now_ns() + ms * 1_000_000, action);
     }
 
-    fn on(&mut self, signal: Signal) {
+    fn on(&mut self, (number, life, signal): Said) {
+        let at = number as usize - 1;
+        let node = &mut self.nodes[at];
+        // Of a life that was ended since.
+        if !node.machine.is_up() || node.machine.life() != life {
+            return;
+        }
         match signal {
-            Signal::Ready => self.ready = self.machine.is_up(),
-            // Of a life that was ended since.
-            _ if !self.machine.is_up() => {}
+            Signal::Ready => node.ready = true,
             Signal::DiskDown => {
-                let Some((power_seed, down_ms)) = self.armed.take() else { return };
+                let Some((power_seed, down_ms)) = node.armed.take() else { return };
                 self.world.fired("crash_at_disk_op");
-                self.crash(power_seed);
-                self.after_ms(down_ms, Action::Restart);
+                self.crash(at, power_seed);
+                self.after_ms(down_ms, Action::Restart { at });
             }
-            Signal::Stopped(_) | Signal::StartFailed { .. } if self.rotten => {
+            Signal::Stopped(_) | Signal::StartFailed { .. } if self.rotten == Some(at) => {
                 self.refused = true;
                 self.world.fired("rot_refused");
             }
-            Signal::Stopped(StopReason::Shutdown) if self.stopping.is_some() => {
-                let down_ms = self.stopping.take().unwrap_or_default();
+            Signal::Stopped(StopReason::Shutdown) if node.stopping.is_some() => {
+                let down_ms = node.stopping.take().unwrap_or_default();
                 self.world.fired("graceful_restart");
-                self.crash(None);
-                self.after_ms(down_ms, Action::Restart);
+                self.crash(at, None);
+                self.after_ms(down_ms, Action::Restart { at });
             }
             Signal::Stopped(reason) => {
-                let errors = self.disk_errors();
-                if errors == self.excused {
-                    self.world
-                        .complain("recovery", format!("the node stopped without a fault of its disk: {reason:?}"));
+                if !node.is_excused() {
+                    let what = format!("node {number} stopped without a fault of its disk: {reason:?}");
+                    self.world.complain("recovery", what);
                 }
-                self.excused = errors;
                 self.world.fired("node_stopped_itself");
-                self.crash(None);
-                self.after_ms(RESTART_DELAY_MS, Action::Restart);
+                self.crash(at, None);
+                self.after_ms(RESTART_DELAY_MS, Action::Restart { at });
             }
             Signal::StartFailed { error, damage } => {
-                let errors = self.disk_errors();
-                if damage || errors == self.excused {
-                    self.world.complain("recovery", format!("a start was refused: {error}"));
+                if !node.is_excused() || damage {
+                    self.world.complain("recovery", format!("a start of node {number} was refused: {error}"));
                 }
-                self.excused = errors;
                 self.world.fired("start_failed");
-                self.crash(None);
-                self.after_ms(RESTART_DELAY_MS, Action::Restart);
+                self.crash(at, None);
+                self.after_ms(RESTART_DELAY_MS, Action::Restart { at });
             }
         }
     }
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Begin(fault) => self.begin(fault),
-            Action::Restart => self.restart(),
-            Action::PowerLoss { power_seed } => {
+            Action::Begin(target, fault) => self.begin(target, fault),
+            Action::Restart { at } => self.restart(at),
+            Action::PowerLoss { at, power_seed } => {
                 self.world.event("power loss after a restart");
                 self.world.fired("crash_then_power_loss");
-                self.crash(Some(power_seed));
-                self.after_ms(RESTART_DELAY_MS, Action::Restart);
+                self.crash(at, Some(power_seed));
+                self.after_ms(RESTART_DELAY_MS, Action::Restart { at });
             }
-            Action::EndSlowDisk => self.healthy_disk(),
-            Action::EndClockRate => {
-                self.skew.rate = 1.0;
-                sim::set_skew(self.machine.id, self.skew);
+            Action::EndSlowDisk { at } => self.healthy_disk(at),
+            Action::EndClockRate { at } => {
+                let node = &mut self.nodes[at];
+                node.skew.rate = 1.0;
+                sim::set_skew(node.machine.id, node.skew);
             }
-            Action::EndCut => self.end_cut(),
-            Action::EndDiskFull => self.machine.disk.set_space_bytes(None),
-            Action::ShutdownMustBeOver if self.stopping.is_some() => {
-                self.world.complain("liveness", format!("a shutdown was not over after {SHUTDOWN_MAX_MS} ms"));
+            Action::EndDiskFull { at } => self.nodes[at].machine.disk.set_space_bytes(None),
+            Action::EndPause { at, life } if self.nodes[at].machine.life() == life => self.resume(at),
+            Action::EndPause { .. } => {}
+            Action::Mend(links) => self.links.mend(&links),
+            Action::Flap(flap) => self.flap(flap),
+            Action::EndStorm => {
+                self.storms -= 1;
+                if self.storms == 0 {
+                    self.calm();
+                }
             }
-            Action::ShutdownMustBeOver => {}
+            Action::ShutdownMustBeOver { at, life } => {
+                let node = &self.nodes[at];
+                if node.stopping.is_some() && node.machine.life() == life {
+                    let what = format!("a shutdown of node {} was not over after {SHUTDOWN_MAX_MS} ms", at + 1);
+                    self.world.complain("liveness", what);
+                }
+            }
         }
     }
 
-    fn begin(&mut self, fault: Fault) {
-        self.world.event(format!("fault {fault:?}"));
-        let kind = fault.kind();
+    fn begin(&mut self, target: Target, fault: Fault) {
+        let at = self.resolve(target);
+        let (number, kind) = (at + 1, fault.kind());
+        self.world.event(match fault.has_target() && self.nodes.len() > 1 {
+            true => format!("fault on node {number}: {fault:?}"),
+            false => format!("fault {fault:?}"),
+        });
+        let node = &mut self.nodes[at];
         match fault {
-            Fault::ProcessCrash { down_ms } if self.machine.is_up() => {
+            Fault::ProcessCrash { down_ms } if node.machine.is_up() => {
                 self.world.fired(kind);
-                self.crash(None);
-                self.after_ms(down_ms, Action::Restart);
+                self.crash(at, None);
+                self.after_ms(down_ms, Action::Restart { at });
             }
             Fault::ProcessCrash { .. } => {}
             Fault::PowerLoss { down_ms, power_seed } => {
                 self.world.fired(kind);
-                self.crash(Some(power_seed));
-                self.after_ms(down_ms, Action::Restart);
+                self.crash(at, Some(power_seed));
+                self.after_ms(down_ms, Action::Restart { at });
             }
-            Fault::CrashAtDiskOp { after_ops, at, power_seed, down_ms } => {
-                let at = match at {
+            Fault::CrashAtDiskOp { after_ops, at: place, power_seed, down_ms } => {
+                let place = match place {
                     At::Before => disk::CrashAt::Before,
                     At::Inside => disk::CrashAt::Inside,
                     At::After => disk::CrashAt::After,
                 };
-                self.armed = Some((power_seed, down_ms));
-                self.machine.disk.arm_crash(after_ops, at);
+                node.armed = Some((power_seed, down_ms));
+                node.machine.disk.arm_crash(after_ops, place);
             }
             Fault::CrashThenPowerLoss { down_ms, then_ms, power_seed } => {
-                self.crash(None);
-                self.after_ms(down_ms, Action::Restart);
-                self.after_ms(down_ms + then_ms, Action::PowerLoss { power_seed });
+                self.crash(at, None);
+                self.after_ms(down_ms, Action::Restart { at });
+                self.after_ms(down_ms + then_ms, Action::PowerLoss { at, power_seed });
             }
             // What the disk does is counted by the disk, when it does it.
-            Fault::SyncError { path, skip } => self.inject(disk::FaultKind::SyncError, Some(path), skip, 1),
-            Fault::WriteError { path, skip } => self.inject(disk::FaultKind::WriteError, Some(path), skip, 1),
-            Fault::ReadError { path, skip } => self.inject(disk::FaultKind::ReadError, Some(path), skip, 1),
-            Fault::ShortWrites { times } => self.inject(disk::FaultKind::ShortWrite, None, 0, times),
+            Fault::SyncError { path, skip } => node.inject(disk::FaultKind::SyncError, Some(path), skip, 1),
+            Fault::WriteError { path, skip } => node.inject(disk::FaultKind::WriteError, Some(path), skip, 1),
+            Fault::ReadError { path, skip } => node.inject(disk::FaultKind::ReadError, Some(path), skip, 1),
+            Fault::ShortWrites { times } => node.inject(disk::FaultKind::ShortWrite, None, 0, times),
             Fault::SlowDisk { for_ms, step_ms_max } => {
                 self.world.fired(kind);
-                self.disk_steps(Duration::from_millis(step_ms_max));
-                self.after_ms(for_ms, Action::EndSlowDisk);
+                node.disk_steps(Duration::from_millis(step_ms_max));
+                self.after_ms(for_ms, Action::EndSlowDisk { at });
             }
             Fault::ClockJump { by_ms } => {
                 self.world.fired(kind);
-                self.skew.wall_offset_ms += by_ms;
-                sim::set_skew(self.machine.id, self.skew);
+                node.skew.wall_offset_ms += by_ms;
+                sim::set_skew(node.machine.id, node.skew);
             }
             Fault::ClockRate { per_mille, for_ms } => {
                 self.world.fired(kind);
-                self.skew.rate = f64::from(per_mille) / 1_000.0;
-                sim::set_skew(self.machine.id, self.skew);
-                self.after_ms(for_ms, Action::EndClockRate);
+                node.skew.rate = f64::from(per_mille) / 1_000.0;
+                sim::set_skew(node.machine.id, node.skew);
+                self.after_ms(for_ms, Action::EndClockRate { at });
             }
             Fault::GracefulRestart { down_ms } => {
-                let (Some(agent), None) = (self.world.agent(), self.stopping) else { return };
-                let Some(node) = Handle::current().get_node(self.machine.id) else { return };
-                self.stopping = Some(down_ms);
-                drop(node.spawn(async move { agent.shutdown().await }));
-                self.after_ms(SHUTDOWN_MAX_MS, Action::ShutdownMustBeOver);
+                let (Some(agent), None) = (self.world.agent(number as u32), node.stopping) else { return };
+                let Some(handle) = Handle::current().get_node(node.machine.id) else { return };
+                node.stopping = Some(down_ms);
+                let life = node.machine.life();
+                drop(handle.spawn(async move { agent.shutdown().await }));
+                self.after_ms(SHUTDOWN_MAX_MS, Action::ShutdownMustBeOver { at, life });
             }
             Fault::CrashInTrim { after_ops, power_seed, down_ms } => {
-                if !self.ready {
+                if !node.ready {
                     return;
                 }
                 self.world.fired(kind);
                 let first_offset = self.world.lock().history.acked_next_offset();
-                drop(tokio::spawn(workload::trim(self.world.clone(), self.machine.id, first_offset)));
-                self.armed = Some((power_seed, down_ms));
-                self.machine.disk.arm_crash(after_ops, disk::CrashAt::Inside);
+                // The leader trims; where the node only follows, the trim comes to it.
+                let leader = self.world.leader().map_or(at, |(leader, _)| leader as usize - 1);
+                let asked = self.nodes[leader].machine.id;
+                drop(tokio::spawn(workload::trim(self.world.clone(), leader as u32 + 1, asked, first_offset)));
+                let node = &mut self.nodes[at];
+                node.armed = Some((power_seed, down_ms));
+                node.machine.disk.arm_crash(after_ops, disk::CrashAt::Inside);
             }
             Fault::DiskFull { for_ms, free_bytes } => {
                 self.world.fired(kind);
-                let disk = &self.machine.disk;
+                let disk = &node.machine.disk;
                 disk.set_space_bytes(Some(disk.used_bytes() + free_bytes));
-                self.after_ms(for_ms, Action::EndDiskFull);
+                self.after_ms(for_ms, Action::EndDiskFull { at });
             }
             Fault::CutClients { for_ms } => {
                 self.world.fired(kind);
-                for client in &self.clients {
-                    NetSim::current().clog_link(*client, self.machine.id);
-                    NetSim::current().clog_link(self.machine.id, *client);
+                let links = both_ways(between(&self.clients, &[node.machine.id]));
+                self.cut(links, for_ms);
+            }
+            Fault::ProcessCrashAll { down_ms, spread_ms } => {
+                self.world.fired(kind);
+                self.crash_all(None, down_ms, spread_ms);
+            }
+            Fault::PowerLossAll { down_ms, spread_ms, power_seed } => {
+                self.world.fired(kind);
+                self.crash_all(Some(power_seed), down_ms, spread_ms);
+            }
+            Fault::Partition { side, clients, for_ms } => {
+                self.world.fired(kind);
+                let (here, there) = self.sides(&side);
+                let clients = if clients { &self.clients[..] } else { &[] };
+                let links = [between(&here, &there), between(&here, clients)].concat();
+                self.cut(both_ways(links), for_ms);
+            }
+            Fault::Isolate { way, clients, for_ms } => {
+                self.world.fired(kind);
+                let (here, others) = self.sides(&[number as u32]);
+                let clients = if clients { &self.clients[..] } else { &[] };
+                let out = [between(&here, &others), between(&here, clients)].concat();
+                self.cut(directed(out, way), for_ms);
+            }
+            Fault::CutLink { other, way, for_ms } => {
+                let Some(link) = self.link(at, other) else { return };
+                self.world.fired(kind);
+                self.cut(directed(vec![link], way), for_ms);
+            }
+            Fault::FlakyLink { other, for_ms } => {
+                let Some(link) = self.link(at, other) else { return };
+                self.world.fired(kind);
+                let until_ns = now_ns() + for_ms * 1_000_000;
+                let rng = keyed(self.plan.seed, &["flaky".into(), now_ns().into()]);
+                self.flap(Flap { links: both_ways(vec![link]), cut: false, until_ns, rng });
+            }
+            Fault::NetworkStorm { loss_per_mille, latency_ms_max, for_ms } => {
+                self.world.fired(kind);
+                self.storms += 1;
+                NetSim::current().update_config(|net| {
+                    net.packet_loss_rate = net.packet_loss_rate.max(f64::from(loss_per_mille) / 1_000.0);
+                    net.send_latency.end = net.send_latency.end.max(Duration::from_millis(latency_ms_max + 1));
+                });
+                self.after_ms(for_ms, Action::EndStorm);
+            }
+            Fault::Pause { for_ms } => {
+                if !node.machine.is_up() || node.paused {
+                    return;
                 }
-                self.after_ms(for_ms, Action::EndCut);
+                self.world.fired(kind);
+                node.paused = true;
+                Handle::current().pause(node.machine.id);
+                let life = node.machine.life();
+                self.after_ms(for_ms, Action::EndPause { at, life });
             }
         }
     }
 
-    fn crash(&mut self, power_seed: Option<u64>) {
-        self.world.event(format!("node crashes, power loss: {power_seed:?}"));
-        self.ready = false;
-        self.stopping = None;
-        self.machine.crash(&self.world, power_seed);
+    fn resolve(&self, target: Target) -> usize {
+        match target {
+            Target::Node(number) => (number as usize - 1).min(self.nodes.len() - 1),
+            Target::Leader => match self.world.leader() {
+                Some((number, _)) => number as usize - 1,
+                None => self.nodes.iter().position(|node| node.machine.is_up()).unwrap_or(0),
+            },
+        }
     }
 
-    fn restart(&mut self) {
-        if self.machine.is_up() {
+    /// The machines with these numbers, and the rest.
+    fn sides(&self, side: &[u32]) -> (Vec<NodeId>, Vec<NodeId>) {
+        let (here, there): (Vec<_>, Vec<_>) = self.machines().partition(|machine| side.contains(&machine.number));
+        let ids = |machines: Vec<&Machine>| machines.into_iter().map(|machine| machine.id).collect();
+        (ids(here), ids(there))
+    }
+
+    /// From the one to the other, if they are two.
+    fn link(&self, at: usize, other: u32) -> Option<Link> {
+        let other = self.machines().find(|machine| machine.number == other)?.id;
+        let this = self.nodes[at].machine.id;
+        (this != other).then_some((this, other))
+    }
+
+    fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
+        self.links.cut(&links);
+        self.after_ms(for_ms, Action::Mend(links));
+    }
+
+    fn flap(&mut self, flap: Flap) {
+        let Flap { links, cut, until_ns, mut rng } = flap;
+        if cut {
+            self.links.mend(&links);
+        }
+        if now_ns() >= until_ns {
             return;
         }
-        self.ready = false;
-        self.machine.restart(&self.world);
-        sim::set_skew(self.machine.id, self.skew);
-    }
-
-    fn inject(&mut self, kind: disk::FaultKind, path_suffix: Option<String>, skip: u64, times: u64) {
-        self.machine.disk.inject(disk::Fault { kind, path_suffix, skip, times });
-    }
-
-    /// Errors that the disk has given so far; each may stop the node, or keep it from starting.
-    fn disk_errors(&self) -> u64 {
-        let fired = self.machine.disk.fired();
-        ["sync_error", "sync_dir_error", "write_error", "read_error"].iter().filter_map(|name| fired.get(name)).sum()
-    }
-
-    fn healthy_disk(&mut self) {
-        self.disk_steps(Duration::from_micros(self.plan.config.disk_step_us_max));
-    }
-
-    fn disk_steps(&mut self, longest: Duration) {
-        let range = Duration::from_micros(10)..=longest.max(Duration::from_micros(11));
-        sim::set_blocking(self.machine.id, BlockingTimes { before: range.clone(), after: range });
-    }
-
-    fn end_cut(&mut self) {
-        for client in &self.clients {
-            NetSim::current().unclog_link(*client, self.machine.id);
-            NetSim::current().unclog_link(self.machine.id, *client);
+        if !cut {
+            self.links.cut(&links);
         }
+        let next_ns = now_ns() + rng.random_range(5_000_000..400_000_000);
+        self.at(next_ns, Action::Flap(Flap { links, cut: !cut, until_ns, rng }));
+    }
+
+    /// The network as the plan has it.
+    fn calm(&self) {
+        NetSim::current().update_config(|net| configure(&self.plan.network, net));
+    }
+
+    fn crash_all(&mut self, power_seed: Option<u64>, down_ms: u64, spread_ms: u64) {
+        let count = self.nodes.len() as u64;
+        for at in 0..self.nodes.len() {
+            self.crash(at, power_seed.map(|seed| self.power_seed_of(at, seed)));
+            // Another one is the first to come back each time.
+            let turn = (at as u64 + down_ms) % count;
+            self.after_ms(down_ms + spread_ms * turn / count, Action::Restart { at });
+        }
+    }
+
+    /// What one node loses says nothing of what another does.
+    fn power_seed_of(&self, at: usize, seed: u64) -> u64 {
+        if at == 0 { seed } else { keyed(seed, &["power".into(), (at as u64).into()]).next_u64() }
+    }
+
+    fn crash(&mut self, at: usize, power_seed: Option<u64>) {
+        self.world.event(format!("node {} crashes, power loss: {power_seed:?}", at + 1));
+        let node = &mut self.nodes[at];
+        node.ready = false;
+        node.stopping = None;
+        node.paused = false;
+        node.machine.crash(&self.world, power_seed);
+    }
+
+    fn restart(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if node.machine.is_up() {
+            return;
+        }
+        node.ready = false;
+        node.machine.restart(&self.world);
+        sim::set_skew(node.machine.id, node.skew);
+    }
+
+    fn resume(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if std::mem::take(&mut node.paused) {
+            self.world.event(format!("node {} goes on", at + 1));
+            Handle::current().resume(node.machine.id);
+        }
+    }
+
+    fn healthy_disk(&self, at: usize) {
+        self.nodes[at].disk_steps(Duration::from_micros(self.plan.config.disk_step_us_max));
+    }
+
+    fn healthy_disks(&self) {
+        (0..self.nodes.len()).for_each(|at| self.healthy_disk(at));
+    }
+}
+
+/// What is sent, or what is heard, or both.
+fn directed(out: Vec<Link>, way: Way) -> Vec<Link> {
+    match way {
+        Way::Out => out,
+        Way::In => out.into_iter().map(|(from, to)| (to, from)).collect(),
+        Way::Both => both_ways(out),
     }
 }

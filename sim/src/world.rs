@@ -4,6 +4,7 @@ use crate::history::{Complaint, History, Restarted};
 use crate::trace::Trace;
 use madsim::time::TimeHandle;
 use seedlog_agent::Agent;
+use seedlog_raft::Role;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,13 +18,13 @@ pub struct Inner {
     pub trace: Trace,
     /// How often each kind of fault, and each rare state, happened.
     pub fired: BTreeMap<String, u64>,
-    /// The running agent, for what no client can ask for.
-    pub agent: Option<Arc<Agent>>,
+    /// The running agents by number, for what no client can ask for.
+    agents: BTreeMap<u32, Arc<Agent>>,
     /// Producers end when this is set.
     pub stopping: bool,
     /// Where each consumer is: its next offset, and when it last got a record.
     pub tails: BTreeMap<u32, (u64, u64)>,
-    /// The end of what was applied when the node last crashed: messages of that life may still arrive.
+    /// The end of what was applied where a node crashed: messages of that life may still arrive.
     applied_before: u64,
 }
 
@@ -45,7 +46,7 @@ impl World {
             history,
             trace,
             fired: BTreeMap::new(),
-            agent: None,
+            agents: BTreeMap::new(),
             stopping: false,
             tails: BTreeMap::new(),
             applied_before: 0,
@@ -80,28 +81,46 @@ impl World {
         self.lock().stopping
     }
 
-    pub fn agent(&self) -> Option<Arc<Agent>> {
-        self.lock().agent.clone()
+    pub fn agent(&self, number: u32) -> Option<Arc<Agent>> {
+        self.lock().agents.get(&number).cloned()
     }
 
-    /// The end of all that was ever applied: no client may have read past it.
+    /// Those that run, with their numbers.
+    pub fn agents(&self) -> Vec<(u32, Arc<Agent>)> {
+        self.lock().agents.iter().map(|(number, agent)| (*number, agent.clone())).collect()
+    }
+
+    /// Who leads, as far as the nodes know: the one with the newest term that says so of itself.
+    pub fn leader(&self) -> Option<(u32, Arc<Agent>)> {
+        let status = |agent: &Arc<Agent>| agent.node().status();
+        let leading = self.agents().into_iter().filter(|(_, agent)| status(agent).role == Role::Leader);
+        leading.max_by_key(|(_, agent)| status(agent).term)
+    }
+
+    /// The end of all that was ever applied anywhere: no client may have read past it.
     pub fn applied_end(&self) -> u64 {
-        let now = self.agent().map_or(0, |agent| agent.node().range().1);
-        now.max(self.lock().applied_before)
+        let inner = self.lock();
+        let now = inner.agents.values().map(|agent| agent.node().range().1);
+        now.max().unwrap_or(0).max(inner.applied_before)
+    }
+
+    pub fn started(&self, number: u32, agent: Arc<Agent>) {
+        self.lock().agents.insert(number, agent);
     }
 
     /// The node is about to be killed.
-    pub fn crashing(&self) {
+    pub fn crashing(&self, number: u32) {
         let applied = self.applied_end();
         let mut inner = self.lock();
         inner.applied_before = applied;
-        inner.agent = None;
+        inner.agents.remove(&number);
     }
 
     /// The node serves again: `range` is what it has, at this very moment.
-    pub fn restarted(&self, (first_offset, next_offset): (u64, u64)) {
+    pub fn restarted(&self, number: u32, (first_offset, next_offset): (u64, u64)) {
         let mut inner = self.lock();
         let restarted = Restarted {
+            node: number,
             at_ns: now_ns(),
             first_offset,
             next_offset,

@@ -19,7 +19,11 @@ pub fn check(history: &History) -> Result<(), Violation> {
         } else {
             continue;
         };
-        return Err(Violation { check: "recovery", what: format!("a restart {what}"), at_ns: Some(restart.at_ns) });
+        return Err(Violation {
+            check: "recovery",
+            what: format!("a restart of node {} {what}", restart.node),
+            at_ns: Some(restart.at_ns),
+        });
     }
     Ok(())
 }
@@ -30,8 +34,9 @@ mod tests {
     use crate::history::{History, Restarted};
 
     fn restart(first_offset: u64, next_offset: u64) -> History {
+        let (acked_next_offset, tried_records, trims_done) = (5, 7, 0);
         let restarted =
-            Restarted { at_ns: 1, first_offset, next_offset, acked_next_offset: 5, tried_records: 7, trims_done: 0 };
+            Restarted { node: 1, at_ns: 1, first_offset, next_offset, acked_next_offset, tried_records, trims_done };
         History { restarts: vec![restarted], ..History::default() }
     }
 

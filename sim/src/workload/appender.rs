@@ -4,17 +4,16 @@ use super::*;
 use seedlog_client::Conditions;
 
 pub async fn append(mut maker: Maker) {
-    let mut client = None;
+    let mut caller = Caller::new(&maker.plan, maker.client);
     let mut expected = 0;
     while !maker.world.stopping() {
         // In a hurry: the end moves on.
         let soon = maker.plan.workload.pause_ms_mean / 8;
         madsim::time::sleep(pause(soon, &mut maker.rng)).await;
-        let connected = connect(&mut client);
         let (call, records) = maker.call(Produce::default());
         let (called_ns, count) = (now_ns(), records.len() as u64);
         let conditions = Conditions { expected_offset: Some(expected), ..Conditions::default() };
-        let answer = connected.produce_if(records, &conditions).await;
+        let answer = caller.client().produce_if(records, &conditions).await;
         answered(&maker.world, maker.client, call, &answer);
         match answer {
             Ok(produced) => {
@@ -36,7 +35,7 @@ pub async fn append(mut maker: Maker) {
             }
             // An unknown one may have moved the end; the next try says.
             Err(_) => {
-                client = None;
+                caller.failed();
                 maker.back_off().await;
             }
         }

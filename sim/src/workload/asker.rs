@@ -8,12 +8,12 @@ use seedlog_runtime::rng::keyed;
 
 pub async fn ask(number: u32, plan: Plan, world: World) {
     let mut rng = keyed(plan.seed, &["asker".into(), u64::from(number).into()]);
-    let mut client = None;
+    let mut caller = Caller::new(&plan, number);
     // Append times that were read.
     let mut times: Vec<i64> = vec![0];
     loop {
         madsim::time::sleep(pause(2 * plan.workload.pause_ms_mean, &mut rng)).await;
-        let client_now = connect(&mut client);
+        let client_now = caller.client();
         let called_ns = now_ns();
         let answered = match rng.random_range(0..5) {
             0 => describe(&world, client_now, number, called_ns).await,
@@ -37,7 +37,7 @@ pub async fn ask(number: u32, plan: Plan, world: World) {
             }
         };
         if !answered {
-            client = None;
+            caller.failed();
             madsim::time::sleep(backoff(&mut rng)).await;
         }
     }

@@ -9,15 +9,19 @@ use seedlog_runtime::rng::keyed;
 pub async fn follow(number: u32, plan: Plan, world: World) {
     let mut rng = keyed(plan.seed, &["consumer".into(), u64::from(number).into()]);
     let mut next = None::<u64>;
+    let mut caller = Caller::new(&plan, number).with_tail(if number.is_multiple_of(2) { 1 } else { 16 });
     loop {
         let start = next.map_or(Start::Earliest, Start::Offset);
-        let client = client_with(if number.is_multiple_of(2) { 1 } else { 16 });
-        let Ok(mut records) = client.consume_stream(start).await else {
+        let Ok(mut records) = caller.fresh().consume_stream(start).await else {
+            caller.failed();
             madsim::time::sleep(backoff(&mut rng)).await;
             continue;
         };
         // Nothing may come for long: the node may be down, the link cut, or nobody producing.
-        while let Ok(Some(record)) = madsim::time::timeout(PATIENCE, records.next()).await {
+        let mut patience = caller.patience();
+        while patience > 0 {
+            let Ok(Some(record)) = madsim::time::timeout(PATIENCE, records.next()).await else { break };
+            patience -= 1;
             match record {
                 Ok(record) => {
                     next = Some(record.offset + 1);
@@ -35,6 +39,7 @@ pub async fn follow(number: u32, plan: Plan, world: World) {
                 }
             }
         }
+        caller.failed();
         madsim::time::sleep(backoff(&mut rng)).await;
     }
 }

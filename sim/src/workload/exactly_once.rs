@@ -18,11 +18,15 @@ struct Open {
 
 pub async fn produce(mut maker: Maker) {
     let mut open: VecDeque<Open> = VecDeque::new();
+    let mut caller = Caller::new(&maker.plan, maker.client);
     let mut next_sequence = maker.rng.random_range(0..1_000_000);
     while !maker.world.stopping() {
         maker.back_off().await;
-        let opened = client_with(64).produce_stream().await;
-        let Ok((mut requests, answers)) = opened else { continue };
+        let opened = caller.fresh().produce_stream().await;
+        let Ok((mut requests, answers)) = opened else {
+            caller.failed();
+            continue;
+        };
         let (sent, sent_calls) = mpsc::unbounded_channel();
         let answering = tokio::spawn(settle(maker.world.clone(), maker.client, sent_calls, answers));
         let mut at = 0;
@@ -48,6 +52,7 @@ pub async fn produce(mut maker: Maker) {
             at += 1;
         }
         drop((requests, sent));
+        caller.failed();
         let (acked, surely_not) = answering.await.expect("it does not panic");
         open.drain(..acked);
         // It alone: what went behind it has an unknown outcome.

@@ -6,14 +6,14 @@ use crate::history::FenceCall;
 use seedlog_client::Conditions;
 
 pub async fn fence(mut maker: Maker) {
-    let mut client = None;
+    let mut caller = Caller::new(&maker.plan, maker.client);
     while !maker.world.stopping() {
         maker.back_off().await;
         madsim::time::sleep(pause(10 * maker.plan.workload.pause_ms_mean, &mut maker.rng)).await;
         let token = maker.world.lock().history.fences.iter().map(|fence| fence.token).max().unwrap_or(0) + 1;
         let required = maker.rng.random_bool(0.2);
-        if !set(&maker.world, connect(&mut client), maker.client, Fencing { token, required }).await {
-            client = None;
+        if !set(&maker.world, caller.client(), maker.client, Fencing { token, required }).await {
+            caller.failed();
             continue;
         }
         for _ in 0..maker.rng.random_range(1..20) {
@@ -22,7 +22,7 @@ pub async fn fence(mut maker: Maker) {
             let (call, records) = maker.call(noted);
             let called_ns = now_ns();
             let conditions = Conditions { fencing_token: Some(token), ..Conditions::default() };
-            let answer = connect(&mut client).produce_if(records, &conditions).await;
+            let answer = caller.client().produce_if(records, &conditions).await;
             answered(&maker.world, maker.client, call, &answer);
             match answer {
                 Ok(_) => {}
@@ -34,13 +34,13 @@ pub async fn fence(mut maker: Maker) {
                     break;
                 }
                 Err(_) => {
-                    client = None;
+                    caller.failed();
                     break;
                 }
             }
         }
         if required {
-            set(&maker.world, connect(&mut client), maker.client, Fencing { token, required: false }).await;
+            set(&maker.world, caller.client(), maker.client, Fencing { token, required: false }).await;
         }
     }
 }
@@ -71,12 +71,13 @@ async fn set(world: &World, client: &Client, number: u32, fencing: Fencing) -> b
 }
 
 /// Ends a fence that its client left behind.
-pub async fn unfence(world: World) {
+pub async fn unfence(mut caller: Caller, world: World) {
     loop {
-        let client = client_with(1);
+        let client = caller.fresh();
         let fencing = match client.describe().await {
             Ok(described) => described.fencing.unwrap_or_default(),
             Err(_) => {
+                caller.failed();
                 madsim::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

@@ -6,6 +6,7 @@
 mod admin;
 mod appender;
 mod asker;
+mod caller;
 mod consumer;
 mod exactly_once;
 mod fencer;
@@ -15,9 +16,10 @@ mod reader;
 pub use admin::trim;
 
 use crate::history::{Call, Complaint, Outcome, Produce, Said};
-use crate::machine::NODE_ADDR;
+use crate::machine::address;
 use crate::plan::Plan;
 use crate::world::{World, now_ns};
+use caller::Caller;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
 use producer::{Maker, Producer, answered};
@@ -68,6 +70,7 @@ const APPENDERS: u32 = 200;
 const FENCERS: u32 = 300;
 const ASKERS: u32 = 400;
 const ADMIN: u32 = 900;
+const TRIMMER: u32 = 901;
 /// The client that reads everything in the end.
 const READER: u32 = 1_000;
 
@@ -136,8 +139,8 @@ impl Clients {
 
     /// One record, all alone: no other call's sync comes to its help. Somebody waits for it meanwhile, with
     /// a bounded wait; whether it was woken is returned.
-    pub async fn produce_alone(&self, world: &World) -> bool {
-        let waiting = self.admin.spawn(reader::wait_at_the_end(world.clone()));
+    pub async fn produce_alone(&self, plan: &Plan, world: &World) -> bool {
+        let waiting = self.admin.spawn(reader::wait_at_the_end(Caller::new(plan, ADMIN), world.clone()));
         // The question is there before the record.
         madsim::time::sleep(Duration::from_millis(300)).await;
         let call = {
@@ -147,27 +150,31 @@ impl Clients {
             world.history.produces.len() - 1
         };
         let record = Record { value: "alone".into(), ..Default::default() };
-        let producing = self.reader.spawn(async move { client_with(1).produce(vec![record]).await });
+        let mut caller = Caller::new(plan, READER);
+        let producing = self.reader.spawn(async move { caller.client().produce(vec![record]).await });
         let answer = producing.await.expect("the reader does not panic");
         answered(world, READER, call, &answer);
         waiting.await.expect("a client does not panic")
     }
 
     /// Lets everybody produce again, token or not, and keeps all that there is from now on.
-    pub async fn free_the_log(&self, world: &World) {
-        self.reader.spawn(fencer::unfence(world.clone())).await.expect("a client does not panic");
-        self.reader.spawn(admin::keep_everything()).await.expect("a client does not panic");
+    pub async fn free_the_log(&self, plan: &Plan, world: &World) {
+        let caller = || Caller::new(plan, READER);
+        self.reader.spawn(fencer::unfence(caller(), world.clone())).await.expect("a client does not panic");
+        self.reader.spawn(admin::keep_everything(caller())).await.expect("a client does not panic");
     }
 
-    /// Reads the log once more, from bytes of which one has rotted, and compares with what was there:
-    /// errors are fine, anything else is not.
-    pub async fn read_rotten(&self, world: &World) {
-        self.reader.spawn(reader::read_rotten(world.clone())).await.expect("the reader does not panic");
+    /// Reads the log once more, from the node of whose bytes one has rotted, and compares with what was
+    /// there: errors are fine, anything else is not.
+    pub async fn read_rotten(&self, plan: &Plan, world: &World, node: u32) {
+        let reading = reader::read_rotten(Caller::of(plan, node), world.clone());
+        self.reader.spawn(reading).await.expect("the reader does not panic");
     }
 
     /// Reads the whole log, over the network like everyone else, until it could be read at once.
-    pub async fn read_all(&self, world: &World) {
-        self.reader.spawn(reader::read_all(world.clone())).await.expect("the reader does not panic");
+    pub async fn read_all(&self, plan: &Plan, world: &World) {
+        let reading = reader::read_all(Caller::new(plan, READER), world.clone());
+        self.reader.spawn(reading).await.expect("the reader does not panic");
     }
 }
 
@@ -179,15 +186,10 @@ fn backoff(rng: &mut ChaCha12Rng) -> Duration {
     Duration::from_millis(rng.random_range(20..200))
 }
 
-/// The client, made anew if there is none. It connects at its first call.
-fn connect(client: &mut Option<Client>) -> &Client {
-    client.get_or_insert_with(|| client_with(64))
-}
-
-fn client_with(tail_records_max: u32) -> Client {
+fn client_of(node: u32, tail_records_max: u32) -> Client {
     let options =
         Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max, ..Options::default() };
-    Client::connect_with(NODE_ADDR, options).expect("an address")
+    Client::connect_with(&address(node), options).expect("an address")
 }
 
 /// Notes what a call was answered.

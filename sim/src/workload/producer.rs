@@ -64,15 +64,14 @@ impl Producer {
 
     pub async fn unary(self) {
         let Producer { mut maker } = self;
-        let mut client = None;
+        let mut caller = Caller::new(&maker.plan, maker.client);
         while !maker.world.stopping() {
             maker.pause().await;
-            let connected = connect(&mut client);
             let (call, records) = maker.call(Produce::default());
-            let answer = connected.produce(records).await;
+            let answer = caller.client().produce(records).await;
             answered(&maker.world, maker.client, call, &answer);
             if answer.is_err() {
-                client = None;
+                caller.failed();
                 maker.back_off().await;
             }
         }
@@ -80,10 +79,14 @@ impl Producer {
 
     pub async fn pipelined(self) {
         let Producer { mut maker } = self;
+        let mut caller = Caller::new(&maker.plan, maker.client);
         while !maker.world.stopping() {
             maker.back_off().await;
-            let opened = client_with(64).produce_stream().await;
-            let Ok((mut requests, mut answers)) = opened else { continue };
+            let opened = caller.fresh().produce_stream().await;
+            let Ok((mut requests, mut answers)) = opened else {
+                caller.failed();
+                continue;
+            };
             let (called, mut calls) = mpsc::unbounded_channel();
             let (world, client) = (maker.world.clone(), maker.client);
             // Answers come in the order of the calls. After an error the rest stays unknown.
@@ -106,6 +109,7 @@ impl Producer {
                 maker.pause().await;
             }
             drop((requests, called));
+            caller.failed();
             answering.await.expect("it does not panic");
         }
     }

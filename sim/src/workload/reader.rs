@@ -6,9 +6,9 @@ use seedlog_client::{Fetch, Start};
 use seedlog_runtime::rng::keyed;
 
 /// A question with a bounded wait, at the end of the log: whether a record answered it.
-pub async fn wait_at_the_end(world: World) -> bool {
+pub async fn wait_at_the_end(mut caller: Caller, world: World) -> bool {
     let fetch = Fetch { start: Start::Latest, records_max: 1, bytes_max: 0, wait: Duration::from_secs(3) };
-    let answer = client_with(1).fetch(fetch).await;
+    let answer = caller.client().fetch(fetch).await;
     world.event(format!("who waited at the end got {answer:?}"));
     if answer.is_ok() {
         world.fired("woken_by_a_record");
@@ -16,20 +16,19 @@ pub async fn wait_at_the_end(world: World) -> bool {
     answer.is_ok()
 }
 
-pub async fn read_all(world: World) {
-    let (client, mut rng) = (client_with(64), keyed(0, &["reader".into()]));
-    let servers = loop {
-        match client.servers().await {
-            Ok(servers) => break servers,
-            Err(error) => again(&world, &mut rng, error).await,
+pub async fn read_all(mut caller: Caller, world: World) {
+    let mut rng = keyed(0, &["reader".into()]);
+    let (mut first, next) = loop {
+        match caller.client().describe().await {
+            Ok(described) => break (described.first_offset, described.next_offset),
+            Err(error) => again(&world, &mut rng, &mut caller, error).await,
         }
     };
-    let (mut first, next) = servers.first().map_or((0, 0), |server| (server.first_offset, server.next_offset));
     let mut last = Vec::new();
     while first + (last.len() as u64) < next {
         let start = Start::Offset(first + last.len() as u64);
         let fetch = Fetch { start, records_max: 256, bytes_max: 1 << 20, wait: Duration::ZERO };
-        match client.fetch(fetch).await {
+        match caller.client().fetch(fetch).await {
             Ok(records) => last.extend(records.into_iter().map(|record| {
                 let Record { offset, value, append_time_ms, .. } = record;
                 Seen { client: READER, offset, value: value.to_vec(), append_time_ms, at_ns: now_ns() }
@@ -40,7 +39,7 @@ pub async fn read_all(world: World) {
                     last.clear();
                     first = range.start;
                 }
-                _ => again(&world, &mut rng, error).await,
+                _ => again(&world, &mut rng, &mut caller, error).await,
             },
         }
     }
@@ -52,18 +51,19 @@ pub async fn read_all(world: World) {
 }
 
 /// With messages lost, a call may find no connection.
-async fn again(world: &World, rng: &mut ChaCha12Rng, error: seedlog_client::Error) {
+async fn again(world: &World, rng: &mut ChaCha12Rng, caller: &mut Caller, error: seedlog_client::Error) {
     world.event(format!("reader: {error}"));
+    caller.failed();
     madsim::time::sleep(backoff(rng)).await;
 }
 
-pub async fn read_rotten(world: World) {
-    let (client, expected) = (client_with(64), world.lock().history.last.clone());
+pub async fn read_rotten(mut caller: Caller, world: World) {
+    let expected = world.lock().history.last.clone();
     let (mut at, mut refusals) = (0, 0);
     while at < expected.len() && refusals < 3 {
         let start = Start::Offset(expected[at].offset);
         let fetch = Fetch { start, records_max: 256, bytes_max: 1 << 20, wait: Duration::ZERO };
-        match client.fetch(fetch).await {
+        match caller.client().fetch(fetch).await {
             Ok(records) => {
                 for record in records {
                     let Some(seen) = expected.get(at) else { break };

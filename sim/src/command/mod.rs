@@ -6,18 +6,23 @@ use crate::plan::{Fault, Plan, RARE, plan};
 use crate::run::{Report, run};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+mod sweep;
+
 /// A line on stdout. Whoever reads it may have seen enough: a closed pipe is no error.
 macro_rules! say {
     ($($text:tt)*) => {
-        drop(writeln!(std::io::stdout(), $($text)*))
+        drop({
+            use std::io::Write as _;
+            writeln!(std::io::stdout(), $($text)*)
+        })
     };
 }
+use say;
 
 /// Runs seedlog in a simulated world. One seed is one world: its faults, times and bytes.
 #[derive(Parser)]
@@ -45,14 +50,38 @@ enum Task {
         /// Puts something into each trace that differs from process to process: this must fail.
         #[arg(long)]
         canary: bool,
+        #[command(flatten)]
+        size: Size,
     },
     /// The plan of a seed, as TOML for `run --plan`.
     Plan {
         #[arg(long)]
         seed: u64,
+        #[command(flatten)]
+        size: Size,
     },
     /// All kinds of fault, all operations and all checks.
     List,
+}
+
+#[derive(Args, Clone, Copy)]
+pub struct Size {
+    /// How many nodes the clusters have, whatever their seeds choose.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    nodes: Option<u32>,
+}
+
+impl Size {
+    /// For the command line of a child.
+    fn arguments(self) -> Vec<String> {
+        self.nodes.map(|nodes| vec!["--nodes".to_owned(), nodes.to_string()]).unwrap_or_default()
+    }
+
+    /// The command that runs a seed again.
+    fn again(self, seed: u64) -> String {
+        let nodes = self.nodes.map(|nodes| format!(" --nodes {nodes}")).unwrap_or_default();
+        format!("cargo sim run --seed {seed}{nodes}")
+    }
 }
 
 #[derive(Args)]
@@ -60,8 +89,10 @@ struct RunArgs {
     #[arg(long, required_unless_present = "plan")]
     seed: Option<u64>,
     /// A plan in TOML, instead of a seed's.
-    #[arg(long, conflicts_with = "seed")]
+    #[arg(long, conflicts_with_all = ["seed", "nodes"])]
     plan: Option<PathBuf>,
+    #[command(flatten)]
+    size: Size,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
     /// Prints every event as it happens.
@@ -79,6 +110,8 @@ struct SweepArgs {
     /// From, up to and not including.
     #[arg(long, value_parser = seeds)]
     seeds: Range<u64>,
+    #[command(flatten)]
+    size: Size,
     /// Processes at a time; by default one a core.
     #[arg(long)]
     jobs: Option<usize>,
@@ -94,8 +127,7 @@ enum Output {
     Json,
 }
 
-/// Below this many seeds a kind of fault may fail to happen by chance.
-const COVERAGE_SEEDS_MIN: u64 = 100;
+const NODES_MAX: u32 = 7;
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let parse = |number: &str| number.parse::<u64>().map_err(|error| format!("{number:?} is no seed: {error}"));
@@ -111,10 +143,10 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Run(args) => one(&args),
-        Task::Sweep(args) => sweep(&args),
-        Task::Meta { seeds, other_profile, canary } => meta(seeds, &other_profile, canary),
-        Task::Plan { seed } => {
-            say!("{}", to_toml(&plan(seed)).trim_end());
+        Task::Sweep(args) => sweep::sweep(&args),
+        Task::Meta { seeds, other_profile, canary, size } => meta(seeds, &other_profile, canary, size),
+        Task::Plan { seed, size } => {
+            say!("{}", to_toml(&plan(seed, size.nodes)).trim_end());
             Ok(true)
         }
         Task::List => {
@@ -139,7 +171,7 @@ fn one(args: &RunArgs) -> Result<bool, String> {
     }
     let (plan, again) = match (&args.plan, args.seed) {
         (Some(file), _) => (read_plan(file)?, format!("cargo sim run --plan {}", file.display())),
-        (None, Some(seed)) => (plan(seed), format!("cargo sim run --seed {seed}")),
+        (None, Some(seed)) => (plan(seed, args.size.nodes), args.size.again(seed)),
         (None, None) => return Err("give --seed or --plan".to_owned()),
     };
     let started = Instant::now();
@@ -163,10 +195,8 @@ fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
         if let Some(at) = first.at_s {
             say!("  at      {at:.6} simulated seconds");
         }
-        say!("\n  faults of the plan:");
-        for planned in &plan.faults {
-            say!("    {:>9.3} s  {:?}", planned.at_ms as f64 / 1e3, planned.fault);
-        }
+        say!("\n  faults of the plan, for {} nodes:", plan.nodes);
+        plan.faults.iter().for_each(|planned| say!("    {planned}"));
         say!("\n  last events:");
         for event in &report.last_events {
             say!("    {event}");
@@ -174,8 +204,9 @@ fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
         say!();
     }
     say!(
-        "seed {}: {} acked, {} unanswered, {} read; {} events, trace hash {}",
+        "seed {}, {} nodes: {} acked, {} unanswered, {} read; {} events, trace hash {}",
         report.seed,
+        report.nodes,
         report.acked_records,
         report.unknown_produces,
         report.read_records,
@@ -186,95 +217,14 @@ fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
     say!("{}", table(&report.fired));
 }
 
-fn sweep(args: &SweepArgs) -> Result<bool, String> {
-    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let (started, total) = (Instant::now(), args.seeds.end - args.seeds.start);
-    let mut fired: BTreeMap<String, u64> = BTreeMap::new();
-    let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let (mut simulated_ns, mut done, mut acked) = (0u64, 0u64, 0u64);
-    let progress = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    run_each(&this_program().map_err(|e| e.to_string())?, &[], args.seeds.clone(), jobs, |result| {
-        done += 1;
-        let sound = match result {
-            Ok(report) => {
-                simulated_ns += report.simulated_ns;
-                acked += report.acked_records;
-                for (what, times) in &report.fired {
-                    *fired.entry(what.clone()).or_default() += times;
-                }
-                for violation in &report.violations {
-                    failed.entry(violation.check.clone()).or_default().push(report.seed);
-                }
-                if args.output == Output::Text {
-                    tell_failure(&report);
-                }
-                report.violations.is_empty()
-            }
-            Err(broken) => {
-                let (seed, status) = (broken.seed, broken.status);
-                let last: Vec<&str> = broken.stderr.lines().rev().take(12).collect();
-                if args.output == Output::Text {
-                    say!("seed {seed} failed: no report: {status}");
-                    say!("  again: cargo sim run --seed {seed}   (commit {})", commit());
-                    last.iter().rev().for_each(|line| say!("    {line}"));
-                }
-                failed.entry("panic".to_owned()).or_default().push(seed);
-                false
-            }
-        };
-        if progress {
-            let rate = done as f64 / started.elapsed().as_secs_f64() * 60.0;
-            eprint!(
-                "\r{done} of {total} seeds, {rate:.0} a minute, {} failed ",
-                failed.values().map(Vec::len).sum::<usize>()
-            );
-        }
-        sound || !args.stop_at_first
-    })
-    .map_err(|error| error.to_string())?;
-    if progress {
-        eprintln!();
-    }
-    let (wall_s, simulated_s) = (started.elapsed().as_secs_f64(), simulated_ns as f64 / 1e9);
-    let missing: Vec<&str> = Fault::KINDS.into_iter().chain(RARE).filter(|kind| !fired.contains_key(*kind)).collect();
-    let covered = missing.is_empty() || done < COVERAGE_SEEDS_MIN;
-    if args.output == Output::Json {
-        let summary = serde_json::json!({
-            "seeds": done, "failed": failed, "fired": fired, "never_fired": missing,
-            "simulated_s": simulated_s, "wall_s": wall_s, "acked_records": acked,
-        });
-        say!("{summary}");
-    } else {
-        say!("{}", table(&fired));
-        for (check, seeds) in &failed {
-            say!("{check}: {} seeds failed: {seeds:?}", seeds.len());
-        }
-        if !covered {
-            say!("never happened in {done} seeds, although enabled: {missing:?}");
-        }
-        say!(
-            "{done} seeds ({}..{}), {} failed, {acked} records acked; {simulated_s:.0} simulated seconds in {wall_s:.0} s: {:.0} a second",
-            args.seeds.start,
-            args.seeds.end,
-            failed.values().flatten().collect::<std::collections::BTreeSet<_>>().len(),
-            simulated_s / wall_s
-        );
-    }
-    Ok(failed.is_empty() && covered)
-}
-
-fn tell_failure(report: &Report) {
-    let Some(first) = report.violations.first() else { return };
-    say!("seed {} failed: {}: {}", report.seed, first.check, first.what);
-    say!("  again: cargo sim run --seed {}   (commit {})", report.seed, commit());
-}
-
-fn meta(seeds: Range<u64>, other_profile: &str, canary: bool) -> Result<bool, String> {
+fn meta(seeds: Range<u64>, other_profile: &str, canary: bool, size: Size) -> Result<bool, String> {
     let here = this_program().map_err(|error| error.to_string())?;
     let other = build_other(other_profile)?;
     let mut hashes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let canary = canary.then(|| "--canary".to_owned());
+    let extra: Vec<String> = size.arguments().into_iter().chain(canary).collect();
     for program in [&here, &here, &other] {
-        run_each(program, if canary { &["--canary"] } else { &[] }, seeds.clone(), 2, |result| {
+        run_each(program, &extra, seeds.clone(), 2, |result| {
             let (seed, hash) = match result {
                 Ok(done) => (done.seed, format!("{} over {} events", done.trace_hash, done.events)),
                 Err(broken) => (broken.seed, format!("no report: {}", broken.status)),
@@ -317,7 +267,7 @@ fn build_other(profile: &str) -> Result<PathBuf, String> {
 
 fn list() {
     say!("faults:");
-    Fault::KINDS.iter().for_each(|kind| say!("  {kind}"));
+    Fault::kinds(NODES_MAX).for_each(|kind| say!("  {kind}"));
     say!("what clients do, and what rarely becomes of it:");
     RARE.iter().for_each(|what| say!("  {what}"));
     say!("checks:");

@@ -1,6 +1,10 @@
 //! A plan is data: the cluster, its configuration, the workload and every fault with its time. A seed
 //! expands into one; its TOML can be run again without the seed's help.
 
+mod fault;
+
+pub use fault::{At, Fault, Planned, Target, Way};
+
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use seedlog_runtime::rng::keyed;
@@ -10,6 +14,9 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     pub seed: u64,
+    /// How many nodes the cluster has.
+    #[serde(default = "one")]
+    pub nodes: u32,
     /// Simulated milliseconds under faults; then everything heals.
     pub trouble_ms: u64,
     /// After heal and a while of peace, the power goes once more; everything acked must come back.
@@ -21,6 +28,11 @@ pub struct Plan {
     pub workload: Workload,
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Planned>,
+}
+
+/// Plans from before there were clusters do not say.
+fn one() -> u32 {
+    1
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,97 +86,6 @@ pub struct Workload {
     pub retention_ms_mean: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Planned {
-    pub at_ms: u64,
-    #[serde(flatten)]
-    pub fault: Fault,
-}
-
-/// What can be done to the node. Every kind has a counter; a sweep in which an enabled kind never
-/// happened fails.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Fault {
-    /// kill -9: the page cache stays.
-    ProcessCrash {
-        down_ms: u64,
-    },
-    /// What was not synced survives, vanishes or tears, as `power_seed` says.
-    PowerLoss {
-        down_ms: u64,
-        power_seed: u64,
-    },
-    /// The process or the power goes at a disk operation, not between two.
-    CrashAtDiskOp {
-        after_ops: u64,
-        at: At,
-        power_seed: Option<u64>,
-        down_ms: u64,
-    },
-    /// The process goes, and soon after its restart the power: what recovery believed must be durable.
-    CrashThenPowerLoss {
-        down_ms: u64,
-        then_ms: u64,
-        power_seed: u64,
-    },
-    /// One sync of a matching file fails; later ones say yes, and the pages are gone.
-    SyncError {
-        path: String,
-        skip: u64,
-    },
-    WriteError {
-        path: String,
-        skip: u64,
-    },
-    ReadError {
-        path: String,
-        skip: u64,
-    },
-    ShortWrites {
-        times: u64,
-    },
-    SlowDisk {
-        for_ms: u64,
-        step_ms_max: u64,
-    },
-    ClockJump {
-        by_ms: i64,
-    },
-    ClockRate {
-        per_mille: u32,
-        for_ms: u64,
-    },
-    /// It is asked to stop, as an orchestrator would; it must, and come back.
-    GracefulRestart {
-        down_ms: u64,
-    },
-    /// A trim of all that is acked, and the machine goes down at a disk operation of it.
-    CrashInTrim {
-        after_ops: u64,
-        power_seed: Option<u64>,
-        down_ms: u64,
-    },
-    /// No client reaches the node.
-    CutClients {
-        for_ms: u64,
-    },
-    /// Somebody else fills the disk, up to so much; later there is room again. The node must refuse
-    /// records before a write of its own fails.
-    DiskFull {
-        for_ms: u64,
-        free_bytes: u64,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum At {
-    Before,
-    Inside,
-    After,
-}
-
 /// What clients do, and what rarely becomes of it. A sweep in which one of these never happened fails, too.
 pub const RARE: [&str; 15] = [
     "trim",
@@ -184,65 +105,45 @@ pub const RARE: [&str; 15] = [
     "rot_refused",
 ];
 
-impl Fault {
-    /// All kinds a plan may draw.
-    pub const KINDS: [&'static str; 15] = [
-        "process_crash",
-        "power_loss",
-        "crash_at_disk_op",
-        "crash_then_power_loss",
-        "sync_error",
-        "write_error",
-        "read_error",
-        "short_writes",
-        "slow_disk",
-        "clock_jump",
-        "clock_rate",
-        "graceful_restart",
-        "crash_in_trim",
-        "cut_clients",
-        "disk_full",
-    ];
-
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Fault::ProcessCrash { .. } => "process_crash",
-            Fault::PowerLoss { .. } => "power_loss",
-            Fault::CrashAtDiskOp { .. } => "crash_at_disk_op",
-            Fault::CrashThenPowerLoss { .. } => "crash_then_power_loss",
-            Fault::SyncError { .. } => "sync_error",
-            Fault::WriteError { .. } => "write_error",
-            Fault::ReadError { .. } => "read_error",
-            Fault::ShortWrites { .. } => "short_writes",
-            Fault::SlowDisk { .. } => "slow_disk",
-            Fault::ClockJump { .. } => "clock_jump",
-            Fault::ClockRate { .. } => "clock_rate",
-            Fault::GracefulRestart { .. } => "graceful_restart",
-            Fault::CrashInTrim { .. } => "crash_in_trim",
-            Fault::CutClients { .. } => "cut_clients",
-            Fault::DiskFull { .. } => "disk_full",
-        }
-    }
-}
-
 /// What a node of the simulation keeps free: small, as its disk is.
 const RESERVE_BYTES: u64 = 512 << 10;
 
+/// How many seeds of a hundred have so many nodes.
+const NODES: [(u32, u32); 1] = [(1, 100)];
+
+/// All kinds of fault that some seed of a sweep has, with all its clusters of `nodes`, or of all sizes.
+pub fn kinds(nodes: Option<u32>) -> impl Iterator<Item = &'static str> {
+    let largest = NODES.iter().map(|(nodes, _)| *nodes).max().unwrap_or(1);
+    Fault::kinds(nodes.unwrap_or(largest))
+}
+
 /// Expands a seed, by swarm: each seed has only some kinds of fault, and each of those more or less.
 /// Every decision draws from its own stream, so that taking one fault away leaves the others as they are.
-pub fn plan(seed: u64) -> Plan {
+/// `nodes` is the size of the cluster if the seed is not to choose it.
+pub fn plan(seed: u64, nodes: Option<u32>) -> Plan {
+    let nodes = nodes.unwrap_or_else(|| draw_nodes(seed));
     let mut shape = keyed(seed, &["plan".into(), "shape".into()]);
-    let trouble_ms = shape.random_range(8_000..20_000);
+    let mut trouble_ms = shape.random_range(8_000..20_000);
+    let (mut quiet, mut most) = (0.5, 4u64);
+    if nodes > 1 {
+        // There are more kinds, and after most of them an election: a cluster that never comes to itself
+        // shows less.
+        let mut rng = keyed(seed, &["plan".into(), "density".into()]);
+        (quiet, most) = (rng.random_range(0.55..0.9), 3);
+        trouble_ms += 4_000;
+    }
     let mut faults = Vec::new();
-    for kind in Fault::KINDS {
+    for kind in Fault::kinds(nodes) {
         let mut swarm = keyed(seed, &["plan".into(), "swarm".into(), kind.into()]);
-        if swarm.random_bool(0.5) {
+        if swarm.random_bool(quiet) {
             continue;
         }
-        for nth in 0..swarm.random_range(1..=4u64) {
+        for nth in 0..swarm.random_range(1..=most) {
             let mut rng = fault_stream(seed, kind, nth);
             let at_ms = rng.random_range(500..trouble_ms);
-            faults.push(Planned { at_ms, fault: draw(kind, &mut rng) });
+            let fault = draw(kind, nodes, &mut rng);
+            let node = if fault.has_target() { draw_target(seed, nodes, kind, nth) } else { Target::default() };
+            faults.push(Planned { at_ms, node, fault });
         }
     }
     faults.sort_by_key(|planned| planned.at_ms);
@@ -280,7 +181,7 @@ pub fn plan(seed: u64) -> Plan {
     };
     let last_power_seed = shape.random_bool(0.7).then(|| shape.random());
     let last_rot_seed = shape.random_bool(0.3).then(|| shape.random());
-    Plan { seed, trouble_ms, last_power_seed, last_rot_seed, config, network, workload, faults }
+    Plan { seed, nodes, trouble_ms, last_power_seed, last_rot_seed, config, network, workload, faults }
 }
 
 /// The stream of the `nth` fault of a kind.
@@ -288,7 +189,27 @@ fn fault_stream(seed: u64, kind: &str, nth: u64) -> ChaCha12Rng {
     keyed(seed, &["plan".into(), "fault".into(), kind.into(), nth.into()])
 }
 
-fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
+fn draw_nodes(seed: u64) -> u32 {
+    let total = NODES.iter().map(|(_, weight)| weight).sum();
+    let mut left = keyed(seed, &["plan".into(), "nodes".into()]).random_range(0..total);
+    let chosen = NODES.iter().find(|(_, weight)| {
+        let chosen = left < *weight;
+        left = left.saturating_sub(*weight);
+        chosen
+    });
+    chosen.map_or(1, |(nodes, _)| *nodes)
+}
+
+/// The leader more often than by chance: most mistakes are made around it.
+fn draw_target(seed: u64, nodes: u32, kind: &str, nth: u64) -> Target {
+    if nodes == 1 {
+        return Target::default();
+    }
+    let mut rng = keyed(seed, &["plan".into(), "target".into(), kind.into(), nth.into()]);
+    if rng.random_bool(0.4) { Target::Leader } else { Target::Node(rng.random_range(1..=nodes)) }
+}
+
+fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
     let down_ms = rng.random_range(1..=1_500);
     let power_seed = rng.random();
     let path = ["vote.tmp", "vote.tmp", ".state.tmp", ".store.tmp", ".store", ".store", ".store", ".store"];
@@ -325,18 +246,56 @@ fn draw(kind: &str, rng: &mut impl RngExt) -> Fault {
             for_ms: rng.random_range(500..4_000),
             free_bytes: rng.random_range(RESERVE_BYTES / 2..2 * RESERVE_BYTES),
         },
+        "process_crash_all" => Fault::ProcessCrashAll { down_ms, spread_ms: rng.random_range(0..=2_000) },
+        "power_loss_all" => Fault::PowerLossAll { down_ms, spread_ms: rng.random_range(0..=2_000), power_seed },
+        "partition" => Fault::Partition {
+            side: draw_side(nodes, rng),
+            clients: rng.random_bool(0.3),
+            for_ms: rng.random_range(300..6_000),
+        },
+        "isolate" => {
+            Fault::Isolate { way: draw_way(rng), clients: rng.random_bool(0.3), for_ms: rng.random_range(300..6_000) }
+        }
+        "cut_link" => Fault::CutLink {
+            other: rng.random_range(1..=nodes),
+            way: draw_way(rng),
+            for_ms: rng.random_range(300..8_000),
+        },
+        "flaky_link" => Fault::FlakyLink { other: rng.random_range(1..=nodes), for_ms: rng.random_range(500..6_000) },
+        "network_storm" => Fault::NetworkStorm {
+            loss_per_mille: if rng.random_bool(0.5) { 0 } else { rng.random_range(10..=200) },
+            latency_ms_max: rng.random_range(20..=400),
+            for_ms: rng.random_range(300..4_000),
+        },
+        "pause" => Fault::Pause { for_ms: rng.random_range(50..5_000) },
         other => unreachable!("no fault kind {other}"),
     }
+}
+
+fn draw_way(rng: &mut impl RngExt) -> Way {
+    [Way::Both, Way::In, Way::Out][rng.random_range(0..3usize)]
+}
+
+/// Some of the nodes, not none and not all, in order.
+fn draw_side(nodes: u32, rng: &mut impl RngExt) -> Vec<u32> {
+    let size = rng.random_range(1..nodes) as usize;
+    let mut all: Vec<u32> = (1..=nodes).collect();
+    while all.len() > size {
+        all.remove(rng.random_range(0..all.len()));
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SIZES: [u32; 3] = [1, 3, 5];
+
     #[test]
     fn a_plan_survives_its_toml() {
         for seed in 0..200 {
-            let plan = plan(seed);
+            let plan = plan(seed, Some(SIZES[seed as usize % 3]));
             let text = toml::to_string(&plan).unwrap();
             assert_eq!(toml::from_str::<Plan>(&text).unwrap(), plan, "{text}");
         }
@@ -344,17 +303,40 @@ mod tests {
 
     #[test]
     fn every_kind_of_fault_is_drawn_by_some_seed() {
-        let plans: Vec<Plan> = (0..50).map(plan).collect();
-        for kind in Fault::KINDS {
-            assert!(plans.iter().any(|plan| plan.faults.iter().any(|f| f.fault.kind() == kind)), "{kind}");
+        for nodes in SIZES {
+            let plans: Vec<Plan> = (0..100).map(|seed| plan(seed, Some(nodes))).collect();
+            for kind in Fault::kinds(nodes) {
+                assert!(plans.iter().any(|plan| plan.faults.iter().any(|f| f.fault.kind() == kind)), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_hits_a_node_that_there_is() {
+        for seed in 0..200 {
+            let plan = plan(seed, Some(3));
+            for Planned { node, fault, .. } in plan.faults {
+                assert!(matches!(node, Target::Leader | Target::Node(1..=3)));
+                if let Fault::Partition { side, .. } = fault {
+                    assert!(matches!(side.len(), 1 | 2) && side.iter().all(|node| (1..=3).contains(node)));
+                }
+            }
         }
     }
 
     #[test]
     fn one_kind_more_or_less_does_not_change_the_others() {
         // Each fault draws from a stream named by kind and number alone.
-        let alone = draw("slow_disk", &mut fault_stream(9, "slow_disk", 0));
-        let _ = draw("power_loss", &mut fault_stream(9, "power_loss", 0));
-        assert_eq!(alone, draw("slow_disk", &mut fault_stream(9, "slow_disk", 0)));
+        let alone = draw("slow_disk", 3, &mut fault_stream(9, "slow_disk", 0));
+        let _ = draw("power_loss", 3, &mut fault_stream(9, "power_loss", 0));
+        assert_eq!(alone, draw("slow_disk", 3, &mut fault_stream(9, "slow_disk", 0)));
+    }
+
+    #[test]
+    fn a_seed_may_choose_the_size_of_its_cluster() {
+        for seed in 0..200 {
+            let nodes = plan(seed, None).nodes;
+            assert!(NODES.iter().any(|(size, _)| *size == nodes));
+        }
     }
 }
