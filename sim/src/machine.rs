@@ -181,6 +181,7 @@ impl Here {
                         let range = agent.node().range();
                         world.event(format!("node {number} is ready, with offsets {}..{}", range.0, range.1));
                         world.restarted(*number, range);
+                        world.look();
                         say(Signal::Ready);
                     }
                     std::future::pending::<StopReason>().await

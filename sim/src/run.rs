@@ -16,6 +16,9 @@ use std::time::Duration;
 /// After heal every node must serve within this simulated time.
 const CONVERGE: Duration = Duration::from_secs(20);
 
+/// How often the nodes of a cluster are looked at; every crash is another occasion.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// What a run came to.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -59,7 +62,7 @@ pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
     let mut config = madsim::Config::default();
     configure(&plan.network, &mut config.net);
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
-    let world = World::new(Trace::new(40, echo));
+    let world = World::new(Trace::new(40, echo), plan.nodes);
     if canary {
         world.lock().trace.event(0, format!("process {}", std::process::id()));
     }
@@ -87,6 +90,9 @@ async fn live(plan: &Plan, world: World) -> u64 {
     let clients = workload::Clients::build(plan);
     let mut supervisor = Supervisor::new(plan, &world, clients.ids());
     let mut working = clients.start(plan, &world);
+    if plan.nodes > 1 {
+        drop(madsim::task::spawn(watch(world.clone())));
+    }
     supervisor.trouble().await;
 
     let mut serves = !world.complained() && supervisor.heal(CONVERGE).await;
@@ -139,6 +145,14 @@ async fn live(plan: &Plan, world: World) -> u64 {
         Handle::current().kill(machine.id);
     }
     now_ns()
+}
+
+/// Looks at the nodes for as long as the run goes on.
+async fn watch(world: World) {
+    loop {
+        madsim::time::sleep(LOOK_EVERY).await;
+        world.look();
+    }
 }
 
 /// With all producers silent: a record on its own must be acked, and every tail must be woken for it.

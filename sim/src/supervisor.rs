@@ -23,6 +23,8 @@ const SHUTDOWN_MAX_MS: u64 = 20_000;
 /// How long a supervisor waits before it starts a node again that stopped by itself.
 const RESTART_DELAY_MS: u64 = 200;
 
+const LOOK_AGAIN_NS: u64 = 20_000_000;
+
 enum Action {
     Begin(Target, Fault),
     Restart { at: usize },
@@ -210,7 +212,10 @@ impl Supervisor {
     }
 
     fn all_ready(&self) -> bool {
-        self.nodes.iter().all(|node| node.ready)
+        self.nodes.iter().all(|node| {
+            let serves = || self.world.agent(node.machine.number).is_some_and(|agent| agent.node().is_ready());
+            node.ready && serves()
+        })
     }
 
     /// Lets time pass under the eyes of the supervisor.
@@ -224,6 +229,8 @@ impl Supervisor {
                 return;
             }
             let next = self.actions.first_key_value().map_or(end_ns, |((at, _), _)| (*at).min(end_ns));
+            // A node that was ready may follow nobody now: nothing tells when it does again.
+            let next = if until_ready && self.nodes.len() > 1 { next.min(now_ns() + LOOK_AGAIN_NS) } else { next };
             let wait = madsim::time::sleep(Duration::from_nanos(next.saturating_sub(now_ns())));
             seedlog_runtime::select! {
                 said = self.signals.recv() => self.on(said.expect("the machines hold senders")),

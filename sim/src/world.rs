@@ -1,5 +1,6 @@
 //! The world of one run: what all its tasks share.
 
+use crate::checks::raft::Raft;
 use crate::history::{Complaint, History, Restarted};
 use crate::trace::Trace;
 use madsim::time::TimeHandle;
@@ -24,8 +25,19 @@ pub struct Inner {
     pub stopping: bool,
     /// Where each consumer is: its next offset, and when it last got a record.
     pub tails: BTreeMap<u32, (u64, u64)>,
+    nodes: u32,
+    raft: Raft,
+    /// What had been acked and trimmed before a term had its leader: whoever follows it must have that much.
+    floors: BTreeMap<u64, Floor>,
+    looked: Floor,
     /// The end of what was applied where a node crashed: messages of that life may still arrive.
     applied_before: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Floor {
+    acked_next_offset: u64,
+    trims_done: u64,
 }
 
 /// Simulated nanoseconds since the start of the world.
@@ -40,7 +52,7 @@ impl Inner {
 }
 
 impl World {
-    pub fn new(trace: Trace) -> World {
+    pub fn new(trace: Trace, nodes: u32) -> World {
         let history = History::default();
         let inner = Inner {
             history,
@@ -49,6 +61,10 @@ impl World {
             agents: BTreeMap::new(),
             stopping: false,
             tails: BTreeMap::new(),
+            nodes,
+            raft: Raft::default(),
+            floors: BTreeMap::new(),
+            looked: Floor::default(),
             applied_before: 0,
         };
         World(Arc::new(Mutex::new(inner)))
@@ -97,6 +113,11 @@ impl World {
         leading.max_by_key(|(_, agent)| status(agent).term)
     }
 
+    /// Whether a client that asks this node does not ask the leader.
+    pub fn is_follower(&self, number: u32) -> bool {
+        self.leader().is_some_and(|(leader, _)| leader != number)
+    }
+
     /// The end of all that was ever applied anywhere: no client may have read past it.
     pub fn applied_end(&self) -> u64 {
         let inner = self.lock();
@@ -108,26 +129,53 @@ impl World {
         self.lock().agents.insert(number, agent);
     }
 
+    /// Looks at every node that runs, and whether Raft keeps its promises.
+    pub fn look(&self) {
+        let nodes: Vec<_> = self.agents().iter().map(|(_, agent)| agent.node().observe()).collect();
+        let mut inner = self.lock();
+        let Inner { raft, floors, looked, history, .. } = &mut *inner;
+        let term = raft.term();
+        let seen = raft.see(&nodes);
+        if raft.term() > term {
+            // It was elected since we looked.
+            floors.insert(raft.term(), *looked);
+        }
+        *looked = Floor { acked_next_offset: history.acked_next_offset(), trims_done: history.trims_done };
+        for rare in raft.take_rare() {
+            inner.count(rare);
+        }
+        drop(inner);
+        if let Err(what) = seen {
+            self.complain("raft", what);
+        }
+    }
+
     /// The node is about to be killed.
     pub fn crashing(&self, number: u32) {
+        self.look();
         let applied = self.applied_end();
         let mut inner = self.lock();
         inner.applied_before = applied;
-        inner.agents.remove(&number);
+        if let Some(agent) = inner.agents.remove(&number) {
+            inner.raft.ended(agent.identity().node_id);
+        }
     }
 
     /// The node serves again: `range` is what it has, at this very moment.
     pub fn restarted(&self, number: u32, (first_offset, next_offset): (u64, u64)) {
+        let term = self.agent(number).map_or(0, |agent| agent.node().status().term);
         let mut inner = self.lock();
-        let restarted = Restarted {
-            node: number,
-            at_ns: now_ns(),
-            first_offset,
-            next_offset,
-            acked_next_offset: inner.history.acked_next_offset(),
-            tried_records: inner.history.tried_records(),
-            trims_done: inner.history.trims_done,
+        let floor = if inner.nodes == 1 {
+            let History { trims_done, .. } = inner.history;
+            Floor { acked_next_offset: inner.history.acked_next_offset(), trims_done }
+        } else {
+            inner.floors.range(..=term).next_back().map_or(Floor::default(), |(_, floor)| *floor)
         };
+        let Floor { acked_next_offset, trims_done } = floor;
+        let tried_records = inner.history.tried_records();
+        let at_ns = now_ns();
+        let restarted =
+            Restarted { node: number, at_ns, first_offset, next_offset, acked_next_offset, tried_records, trims_done };
         inner.history.restarts.push(restarted);
     }
 }

@@ -81,6 +81,14 @@ impl Store {
         *self.held.vote.lock().expect("no holder panics")
     }
 
+    pub fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.held.tail()
+    }
+
+    pub fn committed(&self) -> Option<LogId> {
+        *self.held.committed.lock().expect("no holder panics")
+    }
+
     /// Returns when everything up to `index` is on this node's disk: only then does the disk's log show
     /// what was committed there, and not what a truncation under way is about to remove.
     pub async fn durable(&self, index: u64) {
@@ -212,7 +220,7 @@ impl RaftLogStorage<TypeConfig> for Store {
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(*self.held.committed.lock().expect("no holder panics"))
+        Ok(self.committed())
     }
 
     async fn append<I>(&mut self, entries: I, flushed: IOFlushed<TypeConfig>) -> io::Result<()>

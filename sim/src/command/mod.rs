@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::each::{run_each, this_program};
-use crate::plan::{Fault, Plan, RARE, plan};
+use crate::plan::{Fault, Plan, plan, rare};
 use crate::run::{Report, run};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
@@ -269,7 +269,7 @@ fn list() {
     say!("faults:");
     Fault::kinds(NODES_MAX).for_each(|kind| say!("  {kind}"));
     say!("what clients do, and what rarely becomes of it:");
-    RARE.iter().for_each(|what| say!("  {what}"));
+    rare(Some(NODES_MAX)).for_each(|what| say!("  {what}"));
     say!("checks:");
     checks::ALL.iter().for_each(|(name, _)| say!("  {name}"));
     say!("  determinism (cargo sim meta)");

@@ -2,7 +2,7 @@
 
 use super::{Output, Size, SweepArgs, commit, say, table};
 use crate::each::{run_each, this_program};
-use crate::plan::{self, RARE};
+use crate::plan;
 use crate::run::Report;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -61,7 +61,7 @@ pub fn sweep(args: &SweepArgs) -> Result<bool, String> {
         eprintln!();
     }
     let (wall_s, simulated_s) = (started.elapsed().as_secs_f64(), simulated_ns as f64 / 1e9);
-    let wanted = plan::kinds(args.size.nodes).chain(RARE);
+    let wanted = plan::kinds(args.size.nodes).chain(plan::rare(args.size.nodes));
     let missing: Vec<&str> = wanted.filter(|kind| !fired.contains_key(*kind)).collect();
     let covered = missing.is_empty() || done < COVERAGE_SEEDS_MIN;
     if args.output == Output::Json {

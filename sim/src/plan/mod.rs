@@ -87,7 +87,7 @@ pub struct Workload {
 }
 
 /// What clients do, and what rarely becomes of it. A sweep in which one of these never happened fails, too.
-pub const RARE: [&str; 15] = [
+const RARE: [&str; 15] = [
     "trim",
     "retention",
     "fence",
@@ -105,6 +105,23 @@ pub const RARE: [&str; 15] = [
     "rot_refused",
 ];
 
+/// The same, in a cluster.
+const RARE_IN_A_CLUSTER: [&str; 7] = [
+    "leader_change",
+    "step_down",
+    "truncation",
+    "snapshot_installed",
+    "learner_promoted",
+    "forwarded_produce",
+    "read_index_on_follower",
+];
+
+/// What a sweep of so many nodes must see now and then, besides its faults.
+pub fn rare(nodes: Option<u32>) -> impl Iterator<Item = &'static str> {
+    let in_a_cluster = if largest(nodes) > 1 { &RARE_IN_A_CLUSTER[..] } else { &[] };
+    RARE.iter().chain(in_a_cluster).copied()
+}
+
 /// What a node of the simulation keeps free: small, as its disk is.
 const RESERVE_BYTES: u64 = 512 << 10;
 
@@ -113,8 +130,12 @@ const NODES: [(u32, u32); 1] = [(1, 100)];
 
 /// All kinds of fault that some seed of a sweep has, with all its clusters of `nodes`, or of all sizes.
 pub fn kinds(nodes: Option<u32>) -> impl Iterator<Item = &'static str> {
-    let largest = NODES.iter().map(|(nodes, _)| *nodes).max().unwrap_or(1);
-    Fault::kinds(nodes.unwrap_or(largest))
+    Fault::kinds(largest(nodes))
+}
+
+fn largest(nodes: Option<u32>) -> u32 {
+    let drawn = NODES.iter().map(|(nodes, _)| *nodes).max();
+    nodes.or(drawn).unwrap_or(1)
 }
 
 /// Expands a seed, by swarm: each seed has only some kinds of fault, and each of those more or less.

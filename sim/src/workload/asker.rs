@@ -13,10 +13,17 @@ pub async fn ask(number: u32, plan: Plan, world: World) {
     let mut times: Vec<i64> = vec![0];
     loop {
         madsim::time::sleep(pause(2 * plan.workload.pause_ms_mean, &mut rng)).await;
-        let client_now = caller.client();
         let called_ns = now_ns();
+        let client_now = &caller.client().clone();
+        let follower = world.is_follower(caller.node());
         let answered = match rng.random_range(0..5) {
-            0 => describe(&world, client_now, number, called_ns).await,
+            0 => {
+                let described = describe(&world, client_now, number, called_ns).await;
+                if described && follower && world.is_follower(caller.node()) {
+                    world.fired("read_index_on_follower");
+                }
+                described
+            }
             1 => {
                 let time_ms = times[rng.random_range(0..times.len())].saturating_add(rng.random_range(-1..=1));
                 since(&world, client_now, number, time_ms).await

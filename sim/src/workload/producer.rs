@@ -68,7 +68,12 @@ impl Producer {
         while !maker.world.stopping() {
             maker.pause().await;
             let (call, records) = maker.call(Produce::default());
-            let answer = caller.client().produce(records).await;
+            let client = caller.client().clone();
+            let forwarded = maker.world.is_follower(caller.node());
+            let answer = client.produce(records).await;
+            if forwarded && answer.is_ok() && maker.world.is_follower(caller.node()) {
+                maker.world.fired("forwarded_produce");
+            }
             answered(&maker.world, maker.client, call, &answer);
             if answer.is_err() {
                 caller.failed();
