@@ -90,6 +90,23 @@ pub struct Restarted {
     pub trims_done: u64,
 }
 
+/// One node's own log in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    pub node: u32,
+    pub first_offset: u64,
+    /// Offset, term and append time of each record, and its value.
+    pub records: Vec<Copied>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    pub offset: u64,
+    pub term: u64,
+    pub append_time_ms: i64,
+    pub value: Vec<u8>,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub produces: Vec<Produce>,
@@ -113,6 +130,8 @@ pub struct History {
     /// After heal: everything, read once from the first offset on.
     pub last: Vec<Seen>,
     pub last_range: (u64, u64),
+    /// The same as each node has it, read from its own disk.
+    pub replicas: Vec<Replica>,
     /// What refused to happen although it must: a start, convergence after heal.
     pub complaints: Vec<Complaint>,
 }

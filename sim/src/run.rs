@@ -1,7 +1,7 @@
 //! One run: trouble, heal, peace, perhaps one more power loss, and then everything is read and checked.
 
 use crate::checks;
-use crate::history::{Outcome, Violation};
+use crate::history::{Copied, Outcome, Replica, Violation};
 use crate::links::configure;
 use crate::plan::Plan;
 use crate::supervisor::{Rotten, Supervisor};
@@ -115,6 +115,7 @@ async fn live(plan: &Plan, world: World) -> u64 {
             clients.free_the_log(plan, &world).await;
             settle(plan, &world, &clients).await;
             clients.read_all(plan, &world).await;
+            copy_replicas(&world, &supervisor).await;
         };
         if madsim::time::timeout(CONVERGE, finish).await.is_err() {
             world.complain("liveness", "after heal the log could not be read to its end in time");
@@ -145,6 +146,43 @@ async fn live(plan: &Plan, world: World) -> u64 {
         Handle::current().kill(machine.id);
     }
     now_ns()
+}
+
+/// What each node has on its own disk, once it has caught up.
+async fn copy_replicas(world: &World, supervisor: &Supervisor) {
+    let next_offset = world.lock().history.last_range.1;
+    for machine in supervisor.machines() {
+        let (number, node) = (machine.number, Handle::current().get_node(machine.id));
+        let (Some(node), Some(agent)) = (node, world.agent(number)) else {
+            return world.complain("liveness", format!("node {number} is down, in peace"));
+        };
+        // On the machine itself: it is its disk that takes the time.
+        let copied = node.spawn(async move {
+            let node = agent.node();
+            if let Some(last) = next_offset.checked_sub(1) {
+                node.wait_for(last).await;
+            }
+            let (first_offset, next_offset) = node.range();
+            let mut records: Vec<Copied> = Vec::new();
+            while first_offset + (records.len() as u64) < next_offset {
+                let from = first_offset + records.len() as u64;
+                let read = node.read(from, 256, 1 << 20).await.map_err(|error| error.to_string())?;
+                for seedlog_log::Record { offset, term, append_time_ms, bytes } in read {
+                    let record = seedlog_api::with_position(bytes, offset, term, append_time_ms);
+                    let record = record.map_err(|error| format!("offset {offset}: {error}"))?;
+                    let value = record.value.to_vec();
+                    records.push(Copied { offset, term, append_time_ms: record.append_time_ms, value });
+                }
+            }
+            Ok::<_, String>(Replica { node: number, first_offset, records })
+        });
+        match copied.await.expect("a node that was not killed") {
+            Ok(replica) => world.lock().history.replicas.push(replica),
+            Err(error) => {
+                return world.complain("one truth", format!("node {number} cannot read its own log: {error}"));
+            }
+        }
+    }
 }
 
 /// Looks at the nodes for as long as the run goes on.

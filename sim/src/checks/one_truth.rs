@@ -1,7 +1,8 @@
-//! One record per offset, no gaps, nothing that nobody wrote, nothing twice; and every read that was
-//! ever answered agrees with what is there in the end.
+//! One record per offset, no gaps, nothing that nobody wrote, nothing twice; every read that was ever
+//! answered agrees with what is there in the end; and every node has the same on its own disk, down to terms
+//! and times.
 
-use crate::history::{History, Outcome, Violation, show};
+use crate::history::{Copied, History, Outcome, Replica, Violation, show};
 use std::collections::BTreeMap;
 
 pub fn check(history: &History) -> Result<(), Violation> {
@@ -67,6 +68,45 @@ pub fn check(history: &History) -> Result<(), Violation> {
             return violation(format!("the batch around offset {} is not whole", seen.offset), Some(seen.at_ns));
         }
     }
+    replicas(history)
+}
+
+/// Every replica against what was read in the end, and against the one before it.
+fn replicas(history: &History) -> Result<(), Violation> {
+    let (first_offset, next_offset) = history.last_range;
+    let mut known: BTreeMap<u64, (u32, &Copied)> = BTreeMap::new();
+    for Replica { node, first_offset: first, records } in &history.replicas {
+        for (copied, offset) in records.iter().zip(*first..) {
+            let Copied { term, append_time_ms, value, .. } = copied;
+            if copied.offset != offset {
+                return violation(format!("node {node} has offset {} where {offset} follows", copied.offset), None);
+            }
+            if let Some((other, held)) = known.insert(offset, (*node, copied))
+                && held != copied
+            {
+                let what = format!(
+                    "offset {offset} is {} of term {term} and time {append_time_ms} on node {node}, and {} of term {} \
+                     and time {} on node {other}",
+                    show(value),
+                    show(&held.value),
+                    held.term,
+                    held.append_time_ms
+                );
+                return violation(what, None);
+            }
+            let read = offset.checked_sub(first_offset).and_then(|nth| history.last.get(nth as usize));
+            if let Some(read) = read
+                && read.value != *value
+            {
+                let what = format!("offset {offset} of node {node} is {}, it was read as {}", show(value), show(&read.value));
+                return violation(what, None);
+            }
+        }
+        let next = first + records.len() as u64;
+        if next != next_offset {
+            return violation(format!("node {node} has the log up to offset {next}, it ends at {next_offset}"), None);
+        }
+    }
     Ok(())
 }
 
@@ -78,7 +118,7 @@ fn violation(what: String, at_ns: Option<u64>) -> Result<(), Violation> {
 mod tests {
     use super::check;
     use crate::checks::sample::{history, seen};
-    use crate::history::Outcome;
+    use crate::history::{Copied, Outcome, Replica};
 
     #[test]
     fn unknown_outcomes_may_or_may_not_have_happened() {
@@ -121,6 +161,31 @@ mod tests {
     fn canary_half_a_batch() {
         assert!(check(&history(&[(0, &["a", "b"])], &["c"], &["a", "c"])).is_err());
         assert!(check(&history(&[(0, &["a", "b"])], &[], &["a"])).is_err());
+    }
+
+    /// What two nodes have in the end, after a log of "a", "b".
+    fn copies(one: &[&str], other: &[&str], edit: impl Fn(&mut Copied)) -> bool {
+        let mut history = history(&[(0, &["a", "b"])], &[], &["a", "b"]);
+        let copied = |(offset, value): (u64, &&str)| {
+            let value = value.as_bytes().to_vec();
+            Copied { offset, term: 1, append_time_ms: 0, value }
+        };
+        for (node, values) in [(1, one), (2, other)] {
+            let records = (0..).zip(values).map(copied).collect();
+            history.replicas.push(Replica { node, first_offset: 0, records });
+        }
+        history.replicas[1].records.last_mut().into_iter().for_each(edit);
+        check(&history).is_ok()
+    }
+
+    #[test]
+    fn canaries_a_replica_with_less_more_or_something_else() {
+        assert!(copies(&["a", "b"], &["a", "b"], |_| {}));
+        assert!(!copies(&["a", "b"], &["a"], |_| {}));
+        assert!(!copies(&["a", "b"], &["a", "b", "c"], |_| {}));
+        assert!(!copies(&["a", "b"], &["a", "c"], |_| {}));
+        assert!(!copies(&["a", "b"], &["a", "b"], |last| last.term = 2));
+        assert!(!copies(&["a", "b"], &["a", "b"], |last| last.append_time_ms = 2));
     }
 
     #[test]
