@@ -214,7 +214,8 @@ impl Supervisor {
     fn all_ready(&self) -> bool {
         self.nodes.iter().all(|node| {
             let serves = || self.world.agent(node.machine.number).is_some_and(|agent| agent.node().is_ready());
-            node.ready && serves()
+            // One that is about to stop does not count, however well it serves.
+            node.ready && node.stopping.is_none() && serves()
         })
     }
 
@@ -229,8 +230,8 @@ impl Supervisor {
                 return;
             }
             let next = self.actions.first_key_value().map_or(end_ns, |((at, _), _)| (*at).min(end_ns));
-            // A node that was ready may follow nobody now: nothing tells when it does again.
-            let next = if until_ready && self.nodes.len() > 1 { next.min(now_ns() + LOOK_AGAIN_NS) } else { next };
+            // Others complain, too; and when a node that was ready has a leader again, nothing tells.
+            let next = if self.nodes.len() > 1 { next.min(now_ns() + LOOK_AGAIN_NS) } else { next };
             let wait = madsim::time::sleep(Duration::from_nanos(next.saturating_sub(now_ns())));
             seedlog_runtime::select! {
                 said = self.signals.recv() => self.on(said.expect("the machines hold senders")),

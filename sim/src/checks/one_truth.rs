@@ -98,7 +98,8 @@ fn replicas(history: &History) -> Result<(), Violation> {
             if let Some(read) = read
                 && read.value != *value
             {
-                let what = format!("offset {offset} of node {node} is {}, it was read as {}", show(value), show(&read.value));
+                let what =
+                    format!("offset {offset} of node {node} is {}, it was read as {}", show(value), show(&read.value));
                 return violation(what, None);
             }
         }
