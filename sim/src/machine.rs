@@ -15,10 +15,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 const RPC_PORT: u16 = 8400;
+const GOSSIP_PORT: u16 = 8401;
 
 /// Where node `number` is reached.
 pub fn address(number: u32) -> String {
     format!("{}:{RPC_PORT}", ip(number))
+}
+
+fn gossip_address(number: u32) -> String {
+    format!("{}:{GOSSIP_PORT}", ip(number))
 }
 
 fn ip(number: u32) -> String {
@@ -138,6 +143,10 @@ fn agent_config(number: u32, plan: &Plan) -> seedlog_agent::Config {
     let mut config = seedlog_agent::Config::new("/data".into(), address);
     config.node_name = format!("node-{number}");
     config.bootstrap = number == 1;
+    if plan.nodes > 1 {
+        config.gossip_addr = Some(gossip_address(number).parse().expect("an address"));
+        config.join = (1..=plan.nodes).filter(|other| *other != number).map(gossip_address).collect();
+    }
     config.in_flight_bytes_max = plan.config.in_flight_bytes_max;
     config.reserve_bytes = plan.config.reserve_bytes;
     config.limits.batch_bytes_max = 64 << 10;

@@ -33,6 +33,8 @@ pub struct Observation {
     /// Of the newest membership in its log, committed or not: one set of voters, or two while one replaces the
     /// other.
     pub voters: Vec<Vec<u64>>,
+    /// The entry that made them so.
+    pub voters_since: Option<EntryId>,
     pub learners: Vec<u64>,
 }
 
@@ -60,6 +62,7 @@ impl Node {
             committed: metrics.local_committed.max(self.store().committed()).as_ref().map(entry_id),
             applied: self.progress().now().last,
             voters: membership.get_joint_config().iter().map(|voters| voters.iter().copied().collect()).collect(),
+            voters_since: metrics.membership_config.log_id().as_ref().map(entry_id),
             learners: membership.learner_ids().collect(),
         }
     }

@@ -191,8 +191,9 @@ impl Raft {
         }
         self.committed = node.committed;
         let Some(committed) = node.committed else { return Ok(()) };
-        // Only the leader knows by what membership it has counted.
-        if node.leads.is_none() {
+        // Only the leader knows by what membership it has counted; what was committed before the newest one was
+        // appended, it has counted by another.
+        if node.leads.is_none() || node.committed < node.voters_since {
             return Ok(());
         }
         for voters in &node.voters {
@@ -234,6 +235,7 @@ mod tests {
             committed: id(committed.0, committed.1),
             applied: id(committed.0, committed.1),
             voters: vec![vec![1, 2, 3]],
+            voters_since: id(1, 1),
             learners: vec![],
         }
     }
@@ -333,6 +335,8 @@ mod tests {
         let behind = |node_id, end| Observation { durable_end: end, ..node(node_id, (1, 5), (1, 4)) };
         assert_eq!(sees(&[&[behind(2, 6), behind(4, 6), leader()]]), Ok(()));
         assert!(sees(&[&[behind(4, 6), behind(5, 6), leader()]]).is_err());
+        let later = Observation { voters_since: id(1, 6), ..leader() };
+        assert_eq!(sees(&[&[behind(4, 6), behind(5, 6), later]]), Ok(()));
     }
 
     #[test]
