@@ -6,6 +6,7 @@ pub use crate::host_port::HostPort;
 use crate::moment::Moment;
 use crate::shell::{Completions, Man};
 use crate::size::Size;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -58,7 +59,7 @@ pub enum Output {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs a node on loopback, to try things out
+    /// Runs a node on loopback, or a cluster of them, to try things out
     Dev(Dev),
     /// Runs a node as a service, configured by flags, environment and a file
     Agent(Box<Agent>),
@@ -97,14 +98,29 @@ pub enum Command {
 With --output json the ready line on stdout is an object with rpc_addr, http_addr, data_dir and pid.
 SIGINT and SIGTERM stop it gracefully: what is in flight is finished and synced.
 
+With --nodes each node is a process of its own, node-1, node-2 and so on, with a directory of that name. The
+next one's gRPC port is 10 higher, its HTTP port 1 higher; gossip is at the port after gRPC's. The ready line
+then has nodes (each with name, rpc_addr, http_addr, data_dir and pid), leader, data_dir and pid. A node that
+is killed or asked to stop leaves the others running; one that fails ends them all.
+
 Examples:
   seedlog dev                                 in a temporary directory
   seedlog dev --data-dir ./data               one that stays
+  seedlog dev --nodes 3                       a cluster: 8400, 8410, 8420; HTTP 8080, 8081, 8082
   seedlog dev --rpc-port 0 --http-addr 127.0.0.1:0 --output json     on ports that are free")]
 pub struct Dev {
     /// Where the log is kept; without it a temporary directory, removed at exit
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// How many nodes
+    #[arg(long, default_value = "1", value_name = "N",
+          value_parser = PossibleValuesParser::new(["1", "3", "5"]).map(|nodes| nodes.parse::<u16>().unwrap_or(1)))]
+    pub nodes: u16,
+
+    /// Keep the temporary directory
+    #[arg(long, conflicts_with = "data_dir")]
+    pub keep: bool,
 
     /// Port on 127.0.0.1 for gRPC; 0 takes any that is free
     #[arg(long, default_value_t = RPC_PORT, value_name = "PORT")]

@@ -24,6 +24,21 @@ pub enum Failure {
     Stopped { why: String },
     #[error("the node is not ready after {after:?}")]
     NotReady { after: Duration },
+    #[error(
+        "{nodes} nodes need a gRPC port each, 10 apart, and an HTTP port each, from --rpc-port {rpc_port} and \
+         --http-addr {http_addr} on; neither may be 0, and none above 65535"
+    )]
+    ClusterPorts { nodes: u16, rpc_port: u16, http_addr: std::net::SocketAddr },
+    #[error("cannot start {name}: {error}")]
+    NodeNotStarted { name: String, error: io::Error },
+    #[error("{name} has ended by itself ({how})")]
+    NodeEnded { name: String, how: String },
+    #[error("cannot look after {name}: {error}")]
+    NodeLost { name: String, error: io::Error },
+    #[error("after {after:?} not all nodes vote, or none leads")]
+    ClusterNotReady { after: Duration },
+    #[error("not all nodes have stopped after {after:?}: those were killed")]
+    ClusterNotStopped { after: Duration },
     #[error("cannot watch for signals: {error}")]
     Signals { error: io::Error },
     #[error("cannot use a data directory: {error}")]
@@ -93,7 +108,10 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Address(_) | Failure::Setting(_) | Failure::NotChecked { .. } => USAGE,
-            Failure::NoRetention | Failure::NoSuchCommand { .. } | Failure::Record(_) => USAGE,
+            Failure::ClusterPorts { .. }
+            | Failure::NoRetention
+            | Failure::NoSuchCommand { .. }
+            | Failure::Record(_) => USAGE,
             Failure::Bench(error) if error.is_usage() => USAGE,
             Failure::Produce(broken) => broken.exit_code(),
             _ => FAILED,

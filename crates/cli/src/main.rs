@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli, given: &ArgMatches) -> Result<ExitCode, failure::Failure> {
     match cli.command {
         Command::Agent(args) => agent::run(*args, given, cli.output).await,
-        Command::Dev(args) => dev::run(args, cli.output).await,
+        Command::Dev(args) => dev::run(args, cli.output, cli.log.as_deref()).await,
         Command::Produce(args) => produce::run(args, cli.output).await,
         Command::Consume(args) => consume::run(args, cli.output).await,
         Command::Status(args) => status::run(args, cli.output).await,

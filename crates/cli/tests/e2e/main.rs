@@ -10,6 +10,7 @@ mod bad_input;
 mod bad_start;
 mod bench;
 mod chapter_1;
+mod cluster;
 mod conditions;
 mod crash;
 mod deadlines;

@@ -1,4 +1,7 @@
-//! `seedlog dev`: one node on loopback, and what to try with it.
+//! `seedlog dev`: one node on loopback, or a cluster of them, and what to try with it.
+
+mod child;
+mod cluster;
 
 use crate::args::{Dev, HostPort, Output};
 use crate::failure::Failure;
@@ -15,10 +18,14 @@ use std::time::Duration;
 /// A node alone leads within a second; a log that needs long to be read was read before.
 const READY_MAX: Duration = Duration::from_secs(30);
 
-pub async fn run(args: Dev, format: Output) -> Result<ExitCode, Failure> {
+pub async fn run(args: Dev, format: Output, log: Option<&str>) -> Result<ExitCode, Failure> {
     // From here on a signal is a wish to stop, also during the start.
     let signals = Signals::install()?;
-    let dir = Dir::choose(args.data_dir.as_deref())?;
+    let dir = Dir::choose(args.data_dir.as_deref(), args.keep)?;
+    if args.nodes > 1 {
+        let http_addr = resolved(&args.http_addr).await?;
+        return cluster::run(&cluster::Places::new(&args, http_addr, dir.path())?, &dir, log, signals, format).await;
+    }
     let mut config = Config::new(dir.path().to_owned(), (Ipv4Addr::LOCALHOST, args.rpc_port).into());
     config.http_addr = Some(resolved(&args.http_addr).await?);
     config.node_name = "dev".to_owned();
@@ -70,23 +77,25 @@ fn what_to_try(agent: &Agent, dir: &Dir) -> String {
 enum Dir {
     Given(PathBuf),
     Temporary(tempfile::TempDir),
+    /// A temporary one that stays.
+    Kept(PathBuf),
 }
 
 impl Dir {
-    fn choose(given: Option<&Path>) -> Result<Dir, Failure> {
-        match given {
-            Some(path) => std::path::absolute(path).map(Dir::Given).map_err(|error| Failure::Dir { error }),
-            None => tempfile::Builder::new()
-                .prefix("seedlog-dev-")
-                .tempdir()
-                .map(Dir::Temporary)
-                .map_err(|error| Failure::Dir { error }),
-        }
+    fn choose(given: Option<&Path>, keep: bool) -> Result<Dir, Failure> {
+        let chosen = match given {
+            Some(path) => std::path::absolute(path).map(Dir::Given),
+            None => tempfile::Builder::new().prefix("seedlog-dev-").tempdir().map(|dir| match keep {
+                true => Dir::Kept(dir.keep()),
+                false => Dir::Temporary(dir),
+            }),
+        };
+        chosen.map_err(|error| Failure::Dir { error })
     }
 
     fn path(&self) -> &Path {
         match self {
-            Dir::Given(path) => path,
+            Dir::Given(path) | Dir::Kept(path) => path,
             Dir::Temporary(dir) => dir.path(),
         }
     }
