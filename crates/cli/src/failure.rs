@@ -29,6 +29,11 @@ pub enum Failure {
          --http-addr {http_addr} on; neither may be 0, and none above 65535"
     )]
     ClusterPorts { nodes: u16, rpc_port: u16, http_addr: std::net::SocketAddr },
+    #[error(
+        "{} was made with --nodes {held}, and has no place for --nodes {nodes}: give the same number, or another directory",
+        dir.display()
+    )]
+    OtherNodes { dir: PathBuf, held: u16, nodes: u16 },
     #[error("cannot start {name}: {error}")]
     NodeNotStarted { name: String, error: io::Error },
     #[error("{name} has ended by itself ({how})")]
@@ -108,10 +113,8 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Address(_) | Failure::Setting(_) | Failure::NotChecked { .. } => USAGE,
-            Failure::ClusterPorts { .. }
-            | Failure::NoRetention
-            | Failure::NoSuchCommand { .. }
-            | Failure::Record(_) => USAGE,
+            Failure::NoRetention | Failure::NoSuchCommand { .. } | Failure::Record(_) => USAGE,
+            Failure::ClusterPorts { .. } | Failure::OtherNodes { .. } => USAGE,
             Failure::Bench(error) if error.is_usage() => USAGE,
             Failure::Produce(broken) => broken.exit_code(),
             _ => FAILED,

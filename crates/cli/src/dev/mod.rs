@@ -9,12 +9,16 @@ use crate::node::{self, Patience};
 use crate::output;
 use crate::signals::Signals;
 use seedlog_agent::{Agent, Config};
+use seedlog_log::DataDir;
+use seedlog_runtime::disk::RealDisk;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// What `--nodes` takes at most.
+const NODES_MAX: u16 = 5;
 /// A node alone leads within a second; a log that needs long to be read was read before.
 const READY_MAX: Duration = Duration::from_secs(30);
 
@@ -22,6 +26,7 @@ pub async fn run(args: Dev, format: Output, log: Option<&str>) -> Result<ExitCod
     // From here on a signal is a wish to stop, also during the start.
     let signals = Signals::install()?;
     let dir = Dir::choose(args.data_dir.as_deref(), args.keep)?;
+    refuse_other_nodes(dir.path(), args.nodes).await?;
     if args.nodes > 1 {
         let http_addr = resolved(&args.http_addr).await?;
         return cluster::run(&cluster::Places::new(&args, http_addr, dir.path())?, &dir, log, signals, format).await;
@@ -43,6 +48,24 @@ fn say_ready(agent: &Agent, dir: &Dir, format: Output) -> Result<(), Failure> {
         output::json(&ready).map_err(Failure::Stdout)?;
     } else {
         eprint!("{}", what_to_try(agent, dir));
+    }
+    Ok(())
+}
+
+/// A directory of one node has no place for several, nor the other way round: its records would seem to be gone. Of a
+/// cluster that had more nodes, those that are started may be too few. More are welcome.
+async fn refuse_other_nodes(dir: &Path, nodes: u16) -> Result<(), Failure> {
+    let root = dir.to_owned();
+    let held = seedlog_runtime::blocking(move || {
+        // What cannot be looked into is for the node to complain about.
+        let is_one = |dir: &Path| DataDir::is_one(&RealDisk::new(), dir).unwrap_or(false);
+        let alone = is_one(&root).then_some(1);
+        // After a first start that failed there may be fewer of them than were asked for.
+        let several = (1..=NODES_MAX).rev().find(|number| is_one(&root.join(format!("node-{number}"))));
+        if nodes > 1 { alone.or(several.filter(|held| *held > nodes)) } else { several.map(|held| held.max(3)) }
+    });
+    if let Some(held) = held.await {
+        return Err(Failure::OtherNodes { dir: dir.to_owned(), held, nodes });
     }
     Ok(())
 }

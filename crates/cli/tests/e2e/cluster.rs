@@ -1,6 +1,6 @@
 //! `seedlog dev --nodes 3`: a cluster of processes, whose leader is killed.
 
-use crate::node::{Answer, SOON, must, run, seedlog, text};
+use crate::node::{Answer, Node, SOON, must, run, seedlog, text};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -208,6 +208,9 @@ fn a_cluster_that_was_stopped_starts_again_with_its_records_and_one_that_is_remo
     };
     let before = ids(&cluster);
     assert_eq!(cluster.terminate(), Some(0), "{}", cluster.stderr());
+    let alone = run(&[&["dev"], &data_dir[..]].concat(), b"");
+    assert_eq!(alone.status.code(), Some(2));
+    assert!(text(&alone.stderr).contains("was made with --nodes 3"), "{}", text(&alone.stderr));
 
     // At other ports, even: each keeps its place.
     let mut cluster = Cluster::start(&data_dir);
@@ -238,4 +241,10 @@ fn a_node_that_cannot_start_ends_them_all_and_is_named() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("3 nodes need a gRPC port each"), "{}", text(&refused.stderr));
     assert_eq!(run(&["dev", "--nodes", "2"], b"").status.code(), Some(2));
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = ["--data-dir", dir.path().to_str().unwrap()];
+    drop(Node::start_with(&data_dir));
+    let several = run(&[&["dev", "--nodes", "3"], &data_dir[..]].concat(), b"");
+    assert_eq!(several.status.code(), Some(2));
+    assert!(text(&several.stderr).contains("was made with --nodes 1"), "{}", text(&several.stderr));
 }
