@@ -34,7 +34,7 @@ enum Action {
     EndDiskFull { at: usize },
     EndPause { at: usize, life: u64 },
     Mend(Vec<Link>),
-    Flap(Flap),
+    Flap(Box<Flap>),
     EndStorm,
     ShutdownMustBeOver { at: usize, life: u64 },
 }

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// itself, a moment earlier.
 const DRAIN_MAX: Duration = seedlog_runtime::rpc::DRAIN_MAX.saturating_add(Duration::from_millis(500));
 
+/// A stop does not wait longer for another leader: the others elect one without it, and may be gone, too.
+const HANDOVER_MAX: Duration = Duration::from_secs(1);
+
 /// A running node. Dropping it stops nothing: [`Agent::shutdown`] does.
 pub struct Agent {
     identity: Identity,
@@ -209,11 +212,12 @@ impl Agent {
         let Some(serving) = self.serving.lock().expect("no holder panics").take() else { return };
         let status = self.node.status();
         let others_vote = status.members.iter().any(|member| member.voter && member.node_id != status.node_id);
-        if status.role == Role::Leader
-            && others_vote
-            && let Err(error) = self.node.transfer_leader(None).await
-        {
-            tracing::info!(%error, "the leadership was not handed over: the others elect");
+        if status.role == Role::Leader && others_vote {
+            match clock::timeout(HANDOVER_MAX, self.node.transfer_leader(None)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::info!(%error, "the leadership was not handed over: the others elect"),
+                Err(_) => tracing::info!("nobody took the leadership over within {HANDOVER_MAX:?}: the others elect"),
+            }
         }
         self.node.end_peer_streams();
         for task in serving.tasks {

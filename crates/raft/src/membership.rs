@@ -128,7 +128,8 @@ impl Node {
     async fn change(&self, change: ChangeMembers<u64, Peer>) -> Result<(), ChangeError> {
         // Voters that are none any more go; nothing is kept that nobody asked to be kept.
         let changed = select! {
-            reason = self.stopped() => return Err(ChangeError::Stopped(reason)),
+            // It may have been sent.
+            reason = self.stopped() => return Err(ChangeError::Unknown { reason: reason.to_string() }),
             changed = clock::timeout(CHANGE_MAX, self.raft().change_membership(change, false)) => changed,
         };
         match changed {
@@ -140,7 +141,7 @@ impl Node {
 
     fn change_error(&self, error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> ChangeError {
         match error {
-            RaftError::Fatal(fatal) => ChangeError::Stopped(self.stopped_by(&fatal)),
+            RaftError::Fatal(fatal) => ChangeError::Unknown { reason: self.stopped_by(&fatal).to_string() },
             RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
                 ChangeError::NotLeader { leader: crate::leader::hint(forward) }
             }

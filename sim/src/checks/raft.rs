@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn canary_what_is_committed_goes_back_within_a_life_but_not_over_a_restart() {
         let (later, earlier) = (node(1, (1, 9), (1, 8)), node(1, (1, 9), (1, 7)));
-        assert!(sees(&[&[later.clone()], &[earlier.clone()]]).is_err());
+        assert!(sees(&[std::slice::from_ref(&later), std::slice::from_ref(&earlier)]).is_err());
         let mut raft = Raft::default();
         raft.see(&[later]).unwrap();
         raft.ended(1);
