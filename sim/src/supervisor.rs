@@ -323,7 +323,7 @@ impl Supervisor {
             Action::EndPause { at, life } if self.nodes[at].machine.life() == life => self.resume(at),
             Action::EndPause { .. } => {}
             Action::Mend(links) => self.links.mend(&links),
-            Action::Flap(flap) => self.flap(flap),
+            Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {
                 self.storms -= 1;
                 if self.storms == 0 {
@@ -525,7 +525,7 @@ impl Supervisor {
             self.links.cut(&links);
         }
         let next_ns = now_ns() + rng.random_range(5_000_000..400_000_000);
-        self.at(next_ns, Action::Flap(Flap { links, cut: !cut, until_ns, rng }));
+        self.at(next_ns, Action::Flap(Box::new(Flap { links, cut: !cut, until_ns, rng })));
     }
 
     /// The network as the plan has it.
