@@ -1,6 +1,7 @@
 //! One run: trouble, heal, peace, perhaps one more power loss, and then everything is read and checked.
 
 use crate::checks;
+use crate::checks::gossip::{self, Views};
 use crate::history::{Copied, Outcome, Replica, Violation};
 use crate::links::configure;
 use crate::plan::Plan;
@@ -122,6 +123,9 @@ async fn live(plan: &Plan, world: World) -> u64 {
         }
     }
     working.end();
+    if plan.nodes > 1 && !world.complained() {
+        see_each_other(&world).await;
+    }
     if let (false, Some(seed)) = (world.complained(), plan.last_rot_seed) {
         // Long enough for the last batch to be sealed.
         supervisor.peace(Duration::from_secs(1)).await;
@@ -146,6 +150,43 @@ async fn live(plan: &Plan, world: World) -> u64 {
         Handle::current().kill(machine.id);
     }
     now_ns()
+}
+
+/// In peace, though single messages may get lost.
+async fn see_each_other(world: &World) {
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    let views = || -> Views {
+        let agents = world.agents();
+        let seen = agents.iter().filter_map(|(_, agent)| {
+            let members = agent.gossip()?.members().borrow().clone();
+            Some((agent.identity().node_id, members.alive().iter().map(|member| member.node_id).collect()))
+        });
+        seen.collect()
+    };
+    let number = |node_id: u64| {
+        let agents = world.agents();
+        let found = agents.iter().find(|(_, agent)| agent.identity().node_id == node_id).map(|(number, _)| *number);
+        found.unwrap_or_default()
+    };
+    let all_seen = async {
+        while gossip::blind(&views()).is_some() {
+            madsim::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if madsim::time::timeout(Duration::from_millis(gossip::SEEN_MAX_MS), all_seen).await.is_err()
+        && let Some((observer, missing)) = gossip::blind(&views())
+    {
+        let (observer, missing) = (number(observer), number(missing));
+        return world.complain("gossip", format!("node {observer} does not see node {missing}, long after heal"));
+    }
+    let until = now_ns() + gossip::STEADY_MS * 1_000_000;
+    while now_ns() < until {
+        if let Some((observer, missing)) = gossip::blind(&views()) {
+            let (observer, missing) = (number(observer), number(missing));
+            return world.complain("gossip", format!("node {observer} takes node {missing} for dead, which is there"));
+        }
+        madsim::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// What each node has on its own disk, once it has caught up.

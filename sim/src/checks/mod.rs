@@ -2,6 +2,7 @@
 
 mod acked_survives;
 mod exactly_once;
+pub mod gossip;
 mod in_order;
 mod linearizable;
 pub mod one_truth;
@@ -12,13 +13,14 @@ use crate::history::{History, Violation};
 
 type Check = fn(&History) -> Result<(), Violation>;
 
-pub const ALL: [(&str, Check); 8] = [
+pub const ALL: [(&str, Check); 9] = [
     ("acked survives", acked_survives::check),
     ("one truth", one_truth::check),
     ("exactly once", exactly_once::check),
     ("linearizable", linearizable::check),
     ("in order", in_order::check),
     ("raft", noticed),
+    ("gossip", noticed),
     ("recovery", recovery::check),
     ("liveness", noticed),
 ];
@@ -40,7 +42,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// What the world notices while it runs: Raft's promises ([`raft`]); and that after heal every node serves
+/// What the world notices while it runs: Raft's promises ([`raft`]); who is seen to be there ([`gossip`]); and that after heal every node serves
 /// within bounded time, every tail wakes, and a record produced all alone is acked.
 fn noticed(_: &History) -> Result<(), Violation> {
     Ok(())
