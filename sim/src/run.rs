@@ -9,6 +9,7 @@ use crate::supervisor::{Rotten, Supervisor};
 use crate::trace::Trace;
 use crate::workload;
 use crate::world::{World, now_ns};
+use madsim::net::NetSim;
 use madsim::runtime::{Handle, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -125,6 +126,7 @@ async fn live(plan: &Plan, world: World) -> u64 {
     working.end();
     if plan.nodes > 1 && !world.complained() {
         see_each_other(&world).await;
+        NetSim::current().update_config(|net| configure(&plan.network, net));
     }
     if let (false, Some(seed)) = (world.complained(), plan.last_rot_seed) {
         // Long enough for the last batch to be sealed.
@@ -152,7 +154,7 @@ async fn live(plan: &Plan, world: World) -> u64 {
     now_ns()
 }
 
-/// In peace, though single messages may get lost.
+/// In peace, but that single messages get lost.
 async fn see_each_other(world: &World) {
     const LOOK_EVERY: Duration = Duration::from_millis(50);
     let views = || -> Views {
@@ -179,6 +181,7 @@ async fn see_each_other(world: &World) {
         let (observer, missing) = (number(observer), number(missing));
         return world.complain("gossip", format!("node {observer} does not see node {missing}, long after heal"));
     }
+    NetSim::current().update_config(|net| net.packet_loss_rate = gossip::STEADY_LOSS);
     let until = now_ns() + gossip::STEADY_MS * 1_000_000;
     while now_ns() < until {
         if let Some((observer, missing)) = gossip::blind(&views()) {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub const SEEN_MAX_MS: u64 = 20_000;
 /// So long nobody may be declared dead afterwards. Time for some probes of each node by each other.
 pub const STEADY_MS: u64 = 6_000;
+/// Of all messages, so many are lost meanwhile: some probes, and some of those that others make on behalf.
+pub const STEADY_LOSS: f64 = 0.1;
 
 /// Whom each node sees alive, by node id.
 pub type Views = BTreeMap<u64, Vec<u64>>;
