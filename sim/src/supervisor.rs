@@ -481,6 +481,15 @@ impl Supervisor {
                 let life = node.machine.life();
                 self.after_ms(for_ms, Action::EndPause { at, life });
             }
+            Fault::LeaderTransfer { to } => {
+                let asked = self.world.agent(number as u32);
+                let (Some(agent), Some(to)) = (asked, self.world.agent(to)) else { return };
+                let Some(handle) = Handle::current().get_node(node.machine.id) else { return };
+                self.world.fired(kind);
+                let to = to.identity().node_id;
+                // Whether it comes to it, or another is faster: all must hold either way.
+                drop(handle.spawn(async move { agent.node().transfer_leader(Some(to)).await }));
+            }
         }
     }
 

@@ -191,6 +191,10 @@ pub enum Fault {
     Pause {
         for_ms: u64,
     },
+    /// The node is asked, as by an operator, to see to it that `to` leads.
+    LeaderTransfer {
+        to: u32,
+    },
 }
 
 /// Seen from the node in question.
@@ -233,7 +237,7 @@ impl Fault {
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 8] = [
+    pub const OF_A_CLUSTER: [&'static str; 9] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -242,6 +246,7 @@ impl Fault {
         "flaky_link",
         "network_storm",
         "pause",
+        "leader_transfer",
     ];
 
     /// All kinds that a plan for so many nodes may draw.
@@ -275,6 +280,7 @@ impl Fault {
             Fault::FlakyLink { .. } => "flaky_link",
             Fault::NetworkStorm { .. } => "network_storm",
             Fault::Pause { .. } => "pause",
+            Fault::LeaderTransfer { .. } => "leader_transfer",
         }
     }
 

@@ -289,6 +289,7 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
             for_ms: rng.random_range(300..4_000),
         },
         "pause" => Fault::Pause { for_ms: rng.random_range(50..5_000) },
+        "leader_transfer" => Fault::LeaderTransfer { to: rng.random_range(1..=nodes) },
         other => unreachable!("no fault kind {other}"),
     }
 }
