@@ -61,6 +61,7 @@ impl From<Violation> for Found {
 /// With `canary`, the trace is made to depend on the process, for [`crate::command`]'s determinism check to notice.
 pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
     seedlog_runtime::sim::set_seed(plan.seed);
+    seedlog_runtime::sim::set_udp_duplication(f64::from(plan.network.doubled_per_mille) / 1_000.0);
     let mut config = madsim::Config::default();
     configure(&plan.network, &mut config.net);
     let runtime = Runtime::with_seed_and_config(plan.seed, config);

@@ -59,6 +59,9 @@ pub struct Network {
     pub latency_ms_max: u64,
     /// Of 1,000 messages, so many are lost.
     pub loss_per_mille: u32,
+    /// Of 1,000 datagrams, so many arrive twice.
+    #[serde(default)]
+    pub doubled_per_mille: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,6 +188,7 @@ pub fn plan(seed: u64, nodes: Option<u32>) -> Plan {
         latency_ms_min,
         latency_ms_max: latency_ms_min + rng.random_range(0..=20),
         loss_per_mille: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..=20) },
+        doubled_per_mille: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..=50) },
     };
     let mut rng = keyed(seed, &["plan".into(), "workload".into()]);
     let workload = Workload {
