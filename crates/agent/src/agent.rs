@@ -258,6 +258,7 @@ fn start_gossip(config: &Config, data_dir: &DataDir, socket: Socket, rpc_addr: &
 }
 
 /// Waits until it is clear what this node belongs to: the cluster joined, or none if it is to begin one.
+/// Its ports are bound meanwhile and nothing is served yet, so that a probe waits for its answer, too: missing.
 async fn form(config: &Config, gossip: &Gossip) -> Option<u128> {
     let mut seen = gossip.members();
     let mut said = String::new();
