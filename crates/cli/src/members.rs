@@ -1,8 +1,8 @@
 //! `seedlog remove` and `transfer-leader`: who belongs to the cluster, and who leads it.
 
+use crate::admin::say;
 use crate::args::{Output, Remove, TransferLeader};
 use crate::failure::Failure;
-use crate::output;
 use seedlog_client::{Client, Server};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -64,15 +64,6 @@ fn as_text(id: &str, servers: &[Server]) -> String {
 
 fn as_json(id: &str, servers: &[Server]) -> Value {
     json!({ "id": id, "name": name_of(id, servers) })
-}
-
-fn say(format: Output, as_json: Value, as_text: String) -> Result<ExitCode, Failure> {
-    match format {
-        Output::Json => output::json(&as_json),
-        Output::Text => output::bytes(as_text.as_bytes()),
-    }
-    .map_err(Failure::Stdout)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ pub async fn retention(args: RetentionArgs, format: Output) -> Result<ExitCode, 
     say(format, retention_json(retention), format!("retention: {}\n", retention_text(retention)))
 }
 
-fn say(format: Output, as_json: Value, as_text: String) -> Result<ExitCode, Failure> {
+/// The answer of a command that has only one thing to say.
+pub fn say(format: Output, as_json: Value, as_text: String) -> Result<ExitCode, Failure> {
     match format {
         Output::Json => output::json(&as_json),
         Output::Text => output::bytes(as_text.as_bytes()),
