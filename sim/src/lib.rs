@@ -2,7 +2,7 @@
 //! only answers, and checks over what they saw.
 //!
 //! ```text
-//! seed -> plan (plan.rs) -> supervisor: faults, crashes, restarts (supervisor.rs, machine.rs)
+//! seed -> plan (plan.rs) -> supervisor: faults, crashes, restarts (supervisor/, machine.rs)
 //!                        -> clients: produce, tail, trim           (workload/)
 //!                        -> history (history.rs) -> checks (checks/) -> report (run.rs)
 //! ```
@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod checks;
+pub mod health;
 pub mod history;
 pub mod plan;
 pub mod trace;
@@ -31,3 +32,4 @@ mod world;
 pub mod command;
 #[cfg(madsim)]
 pub mod each;
+pub mod watchdog;

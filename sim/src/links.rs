@@ -38,6 +38,10 @@ impl Links {
         }
     }
 
+    pub fn is_cut(&self, link: Link) -> bool {
+        self.cuts.contains_key(&link)
+    }
+
     pub fn mend_all(&mut self) {
         for (from, to) in std::mem::take(&mut self.cuts).into_keys() {
             NetSim::current().unclog_link(from, to);

@@ -2,6 +2,7 @@
 
 use crate::plan::Plan;
 use crate::world::World;
+use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
 use rand::Rng as _;
@@ -9,7 +10,8 @@ use seedlog_agent::{Agent, StartError, StopReason};
 use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::rng::keyed;
 use seedlog_runtime::sim;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -17,17 +19,20 @@ use tokio::sync::mpsc;
 const RPC_PORT: u16 = 8400;
 const GOSSIP_PORT: u16 = 8401;
 
-/// Where node `number` is reached.
+/// Where node `number` is reached: by its name, as its address may change.
 pub fn address(number: u32) -> String {
-    format!("{}:{RPC_PORT}", ip(number))
+    format!("{}:{RPC_PORT}", name(number))
 }
 
-fn gossip_address(number: u32) -> String {
-    format!("{}:{GOSSIP_PORT}", ip(number))
+fn name(number: u32) -> String {
+    format!("node-{number}")
 }
 
-fn ip(number: u32) -> String {
-    format!("10.0.0.{number}")
+/// The address of the machine after so many moves.
+fn ip(number: u32, moves: u32) -> IpAddr {
+    let moves = u8::try_from(moves).expect("few moves");
+    let number = u8::try_from(number).expect("few nodes");
+    [10, 1, moves, number].into()
 }
 
 /// What a machine tells its supervisor.
@@ -55,27 +60,30 @@ pub struct Machine {
     up: bool,
     /// Counts the lives of its process.
     life: Arc<AtomicU64>,
+    /// Counts its addresses.
+    moves: Arc<AtomicU32>,
 }
 
 impl Machine {
     /// Switches it on for the first time.
     pub fn build(number: u32, plan: &Plan, world: &World, signals: mpsc::UnboundedSender<Said>) -> Machine {
         let disk = SimDisk::new(disk_seed(plan.seed, number));
-        let life = Arc::new(AtomicU64::new(0));
+        let (life, moves) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU32::new(0)));
         observe(&disk, number, plan, world);
         let here = Here {
             number,
-            config: agent_config(number, plan),
+            plan: plan.clone(),
             disk: disk.clone(),
             world: world.clone(),
             signals: Mutex::new(signals.clone()),
             life: life.clone(),
+            moves: moves.clone(),
         };
         let here = Arc::new(here);
         let node = Handle::current()
             .create_node()
-            .name(format!("node-{number}"))
-            .ip(ip(number).parse().expect("an address"))
+            .name(name(number))
+            .ip(ip(number, 0))
             .init(move || here.clone().live(here.life.fetch_add(1, Ordering::Relaxed) + 1))
             .build();
         let id = node.id();
@@ -85,7 +93,8 @@ impl Machine {
             // The supervisor is gone only when the run is over.
             let _ = signals.send((number, down_in.load(Ordering::Relaxed), Signal::DiskDown));
         }));
-        Machine { number, id, disk, up: true, life }
+        NetSim::current().add_dns_record(&name(number), ip(number, 0));
+        Machine { number, id, disk, up: true, life, moves }
     }
 
     pub fn is_up(&self) -> bool {
@@ -106,6 +115,14 @@ impl Machine {
             Some(seed) => self.disk.power_loss(seed),
             None => self.disk.crash_process(),
         }
+    }
+
+    /// From its next start on it is somewhere else. It must be down.
+    pub fn change_address(&mut self) {
+        assert!(!self.up, "its sockets would stay where they were");
+        let to = ip(self.number, self.moves.fetch_add(1, Ordering::Relaxed) + 1);
+        NetSim::current().set_ip(self.id, to);
+        NetSim::current().add_dns_record(&name(self.number), to);
     }
 
     pub fn restart(&mut self, world: &World) {
@@ -138,14 +155,15 @@ fn observe(disk: &SimDisk, number: u32, plan: &Plan, world: &World) {
     }));
 }
 
-fn agent_config(number: u32, plan: &Plan) -> seedlog_agent::Config {
-    let address = address(number).parse().expect("an address");
-    let mut config = seedlog_agent::Config::new("/data".into(), address);
-    config.node_name = format!("node-{number}");
+fn agent_config(number: u32, plan: &Plan, moves: u32) -> seedlog_agent::Config {
+    let ip = ip(number, moves);
+    let mut config = seedlog_agent::Config::new("/data".into(), SocketAddr::new(ip, RPC_PORT));
+    config.node_name = name(number);
     config.bootstrap = number == 1;
     if plan.nodes > 1 {
-        config.gossip_addr = Some(gossip_address(number).parse().expect("an address"));
-        config.join = (1..=plan.nodes).filter(|other| *other != number).map(gossip_address).collect();
+        config.gossip_addr = Some(SocketAddr::new(ip, GOSSIP_PORT));
+        let others = (1..=plan.nodes).filter(|other| *other != number);
+        config.join = others.map(|other| format!("{}:{GOSSIP_PORT}", name(other))).collect();
     }
     config.in_flight_bytes_max = plan.config.in_flight_bytes_max;
     config.reserve_bytes = plan.config.reserve_bytes;
@@ -165,12 +183,13 @@ fn agent_config(number: u32, plan: &Plan) -> seedlog_agent::Config {
 /// What outlives the process on the machine.
 struct Here {
     number: u32,
-    config: seedlog_agent::Config,
+    plan: Plan,
     disk: SimDisk,
     world: World,
     /// In a lock only since a node's beginning must be `Sync`.
     signals: Mutex<mpsc::UnboundedSender<Said>>,
     life: Arc<AtomicU64>,
+    moves: Arc<AtomicU32>,
 }
 
 impl Here {
@@ -180,7 +199,8 @@ impl Here {
         let signals = self.signals.lock().expect("no holder panics").clone();
         // The supervisor is gone only when the run is over.
         let say = |signal| drop(signals.send((*number, life, signal)));
-        let signal = match Agent::start(self.config.clone(), Arc::new(self.disk.clone())).await {
+        let config = agent_config(*number, &self.plan, self.moves.load(Ordering::Relaxed));
+        let signal = match Agent::start(config, Arc::new(self.disk.clone())).await {
             Ok(agent) => {
                 let agent = Arc::new(agent);
                 world.event(format!("node {number} started"));

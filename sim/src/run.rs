@@ -110,7 +110,8 @@ async fn live(plan: &Plan, world: World) -> u64 {
     }
     world.lock().stopping = true;
     if !serves && !world.complained() {
-        world.complain("liveness", format!("after heal not every node served within {CONVERGE:?}"));
+        let states = supervisor.states().join("; ");
+        world.complain("liveness", format!("after heal not every node served and voted within {CONVERGE:?}: {states}"));
     }
     if !world.complained() {
         let finish = async {

@@ -45,6 +45,7 @@ impl Trace {
         self.hash.add(&at_ns.to_le_bytes());
         self.hash.add(line.as_bytes());
         self.count += 1;
+        crate::watchdog::something_happened();
         let line = format!("{:>12.6}s  {line}", at_ns as f64 / 1e9);
         if self.echo {
             eprintln!("{line}");

@@ -1,12 +1,15 @@
 //! The world of one run: what all its tasks share.
 
+use crate::checks::peace::Peace;
 use crate::checks::raft::Raft;
+use crate::health::Health;
 use crate::history::{Complaint, History, Restarted};
 use crate::trace::Trace;
 use madsim::time::TimeHandle;
 use seedlog_agent::Agent;
-use seedlog_raft::Role;
-use std::collections::BTreeMap;
+use seedlog_log::EntryId;
+use seedlog_raft::{Observation, Role};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Shared by the harness, the clients and the node's own task. One thread runs them all; the lock only
@@ -25,7 +28,12 @@ pub struct Inner {
     pub stopping: bool,
     /// Where each consumer is: its next offset, and when it last got a record.
     pub tails: BTreeMap<u32, (u64, u64)>,
+    /// Who each machine is: the node id of its disk, once it has started with it.
+    ids: BTreeMap<u32, u64>,
     nodes: u32,
+    /// What the supervisor does to whom.
+    pub health: Health,
+    peace: Peace,
     raft: Raft,
     /// What had been acked and trimmed before a term had its leader: whoever follows it must have that much.
     floors: BTreeMap<u64, Floor>,
@@ -61,7 +69,10 @@ impl World {
             agents: BTreeMap::new(),
             stopping: false,
             tails: BTreeMap::new(),
+            ids: BTreeMap::new(),
             nodes,
+            health: Health::default(),
+            peace: Peace::default(),
             raft: Raft::default(),
             floors: BTreeMap::new(),
             looked: Floor::default(),
@@ -126,14 +137,49 @@ impl World {
     }
 
     pub fn started(&self, number: u32, agent: Arc<Agent>) {
-        self.lock().agents.insert(number, agent);
+        let mut inner = self.lock();
+        inner.ids.insert(number, agent.identity().node_id);
+        inner.agents.insert(number, agent);
+    }
+
+    /// The machine's disk is gone, and with it who it was.
+    pub fn forget(&self, number: u32) {
+        self.lock().ids.remove(&number);
+    }
+
+    /// Since which entry each machine, as it is now, votes and nobody else does, if that is certain.
+    pub fn whole_since(&self) -> Option<EntryId> {
+        let ids: BTreeSet<u64> = self.lock().ids.values().copied().collect();
+        let all = self.lock().nodes as usize;
+        let is_whole = |node: &Observation| {
+            ids.len() == all && node.voters.len() == 1 && node.voters[0].iter().copied().collect::<BTreeSet<_>>() == ids
+        };
+        self.settled_members().find(is_whole)?.voters_since
+    }
+
+    /// Whether it is certain that this node, a voter at `since`, is no member any more: who was taken out is never
+    /// taken in again.
+    pub fn is_out(&self, node_id: u64, since: EntryId) -> bool {
+        self.settled_members().filter(|node| node.voters_since > Some(since)).any(|node| {
+            node.voters.len() == 1 && !node.voters[0].contains(&node_id) && !node.learners.contains(&node_id)
+        })
+    }
+
+    /// What the nodes say whose newest membership is known to be committed.
+    fn settled_members(&self) -> impl Iterator<Item = Observation> {
+        let seen = self.agents().into_iter().map(|(_, agent)| agent.node().observe());
+        seen.filter(|node| node.voters_since.is_some() && node.voters_since <= node.committed)
     }
 
     /// Looks at every node that runs, and whether Raft keeps its promises.
     pub fn look(&self) {
-        let nodes: Vec<_> = self.agents().iter().map(|(_, agent)| agent.node().observe()).collect();
+        let numbered: BTreeMap<u32, _> =
+            self.agents().iter().map(|(number, agent)| (*number, agent.node().observe())).collect();
+        let nodes: Vec<_> = numbered.values().cloned().collect();
         let mut inner = self.lock();
-        let Inner { raft, floors, looked, history, .. } = &mut *inner;
+        let size = inner.nodes as usize;
+        let Inner { raft, peace, health, floors, looked, history, .. } = &mut *inner;
+        let at_peace = if size > 1 { peace.see(now_ns(), health, &numbered, size) } else { Ok(()) };
         let term = raft.term();
         let seen = raft.see(&nodes);
         if raft.term() > term {
@@ -147,6 +193,9 @@ impl World {
         drop(inner);
         if let Err(what) = seen {
             self.complain("raft", what);
+        }
+        if let Err(what) = at_peace {
+            self.complain("liveness", what);
         }
     }
 

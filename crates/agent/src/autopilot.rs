@@ -100,6 +100,10 @@ fn decide(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Opt
         !rest.is_empty() && alive(&rest) > rest.len() / 2
     };
 
+    if let Some(voters) = &status.halfway_to {
+        let why = "a change that was begun is ended".to_owned();
+        return Some(Change::Voters { voters: voters.clone(), why });
+    }
     for known in seen.others.values().filter(|known| known.is_alive()) {
         let stranger = &known.member;
         let is_ours = stranger.cluster_id == seen.me.cluster_id && stranger.cluster_id != 0;
@@ -187,6 +191,7 @@ mod tests {
             first_offset: 0,
             next_offset: 0,
             members: members.collect(),
+            halfway_to: None,
         };
         let known = |(id, state): &(u64, State)| (*id, Known { member: member(*id), state: *state, incarnation: 1 });
         let others = others.iter().map(known).collect();
@@ -264,6 +269,16 @@ mod tests {
         assert!(matches!(decide(&status, &seen, now + HOUR, HOUR), Some(Change::Remove { node_id: 3, .. })));
         let (status, seen) = world(&members, &[(2, dead), (3, dead), (4, dead)], now);
         assert_eq!(decide(&status, &seen, now + HOUR, HOUR), None);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_left_half_done_is_ended_before_anything_else() {
+        let now = clock::now();
+        let (mut status, seen) =
+            world(&[(1, true), (2, true), (3, true)], &[(2, State::Alive), (4, State::Alive)], now);
+        status.halfway_to = Some(voters(&[1, 2]));
+        let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
+        assert_eq!(set, voters(&[1, 2]));
     }
 
     #[tokio::test]

@@ -52,8 +52,10 @@ impl Node {
                     return now;
                 }
                 select! {
+                    // Raft is being shut down: nobody is going to lead, and the stop below says so soon. To answer
+                    // at once would have whoever tries again try without end.
                     changed = seen.changed() => if changed.is_err() {
-                        return Leading::Nobody;
+                        return std::future::pending().await;
                     },
                     () = clock::sleep_until(again), if same => {}
                 }

@@ -4,6 +4,7 @@ use crate::addresses::Addresses;
 use crate::applied::Applied;
 use crate::types::TypeConfig;
 use openraft::{RaftMetrics, ServerState};
+use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -26,6 +27,9 @@ pub struct Status {
     pub first_offset: u64,
     pub next_offset: u64,
     pub members: Vec<Member>,
+    /// The voters of a change that is half done: committed, but two majorities still decide, the old voters' and
+    /// the new ones'. Whoever began it ends it, or died over it.
+    pub halfway_to: Option<BTreeSet<u64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,5 +71,12 @@ pub fn status(metrics: &RaftMetrics<TypeConfig>, applied: Applied, addresses: &A
         first_offset: applied.first_offset,
         next_offset: applied.next_offset,
         members: members.collect(),
+        halfway_to: halfway_to(metrics),
     }
+}
+
+fn halfway_to(metrics: &RaftMetrics<TypeConfig>) -> Option<BTreeSet<u64>> {
+    let membership = &metrics.membership_config;
+    let [_, to] = &membership.membership().get_joint_config()[..] else { return None };
+    (*membership.log_id() <= metrics.local_committed).then(|| to.clone())
 }

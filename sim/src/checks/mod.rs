@@ -6,6 +6,7 @@ pub mod gossip;
 mod in_order;
 mod linearizable;
 pub mod one_truth;
+pub mod peace;
 pub mod raft;
 mod recovery;
 
@@ -42,8 +43,9 @@ pub fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// What the world notices while it runs: Raft's promises ([`raft`]); who is seen to be there ([`gossip`]); and that after heal every node serves
-/// within bounded time, every tail wakes, and a record produced all alone is acked.
+/// What the world notices while it runs: Raft's promises ([`raft`]); who is seen to be there ([`gossip`]); that a majority
+/// in peace is led ([`peace`]); and that after heal every node serves within bounded time, is a voter, every tail wakes,
+/// and a record produced all alone is acked.
 fn noticed(_: &History) -> Result<(), Violation> {
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::checks;
 use crate::each::{run_each, this_program};
 use crate::plan::{Fault, Plan, plan, rare};
 use crate::run::{Report, run};
+use crate::watchdog;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -174,6 +175,7 @@ fn one(args: &RunArgs) -> Result<bool, String> {
         (None, Some(seed)) => (plan(seed, args.size.nodes), args.size.again(seed)),
         (None, None) => return Err("give --seed or --plan".to_owned()),
     };
+    watchdog::watch();
     let started = Instant::now();
     let report = run(&plan, args.trace, args.canary);
     match args.output {

@@ -191,6 +191,19 @@ pub enum Fault {
     Pause {
         for_ms: u64,
     },
+    /// The machine's disk is gone. It comes back with an empty one, as somebody else under the same name. Only
+    /// while all machines vote and no other disk has just gone: one copy too many is nobody's fault.
+    Wipe {
+        down_ms: u64,
+    },
+    /// The node leaves its cluster, for good, and comes back with an empty disk once it is certain that it is out.
+    Leave {
+        down_ms: u64,
+    },
+    /// It is down for a while, and comes back elsewhere.
+    NewAddress {
+        down_ms: u64,
+    },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {
         to: u32,
@@ -237,7 +250,7 @@ impl Fault {
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 9] = [
+    pub const OF_A_CLUSTER: [&'static str; 12] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -247,6 +260,9 @@ impl Fault {
         "network_storm",
         "pause",
         "leader_transfer",
+        "wipe",
+        "leave",
+        "new_address",
     ];
 
     /// All kinds that a plan for so many nodes may draw.
@@ -281,6 +297,9 @@ impl Fault {
             Fault::NetworkStorm { .. } => "network_storm",
             Fault::Pause { .. } => "pause",
             Fault::LeaderTransfer { .. } => "leader_transfer",
+            Fault::Wipe { .. } => "wipe",
+            Fault::Leave { .. } => "leave",
+            Fault::NewAddress { .. } => "new_address",
         }
     }
 

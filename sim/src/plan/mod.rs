@@ -109,7 +109,7 @@ const RARE: [&str; 15] = [
 ];
 
 /// The same, in a cluster.
-const RARE_IN_A_CLUSTER: [&str; 7] = [
+const RARE_IN_A_CLUSTER: [&str; 9] = [
     "leader_change",
     "step_down",
     "truncation",
@@ -117,6 +117,8 @@ const RARE_IN_A_CLUSTER: [&str; 7] = [
     "learner_promoted",
     "forwarded_produce",
     "read_index_on_follower",
+    "taken_out",
+    "whole_again",
 ];
 
 /// What a sweep of so many nodes must see now and then, besides its faults.
@@ -294,6 +296,9 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         },
         "pause" => Fault::Pause { for_ms: rng.random_range(50..5_000) },
         "leader_transfer" => Fault::LeaderTransfer { to: rng.random_range(1..=nodes) },
+        "wipe" => Fault::Wipe { down_ms },
+        "leave" => Fault::Leave { down_ms },
+        "new_address" => Fault::NewAddress { down_ms },
         other => unreachable!("no fault kind {other}"),
     }
 }

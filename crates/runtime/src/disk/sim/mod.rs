@@ -90,6 +90,18 @@ impl SimDisk {
         });
     }
 
+    /// Another disk takes its place, empty and without faults, in the same machine; the process is dead. Brings a
+    /// disk that is down up again. What it draws from, and what has been counted, goes on.
+    pub fn wipe(&self) {
+        self.clear_faults();
+        self.engine.run(|state| {
+            state.life += 1;
+            state.down = false;
+            state.directories = BTreeMap::from([(PathBuf::from("/"), Directory::default())]);
+            state.count("wipe", Path::new("/"), 0, 0);
+        });
+    }
+
     /// Lets `after_ops` more operations that change the disk pass and goes down at the next: from then
     /// on every call fails with [`Crashed`], until [`SimDisk::crash_process`] or [`SimDisk::power_loss`].
     pub fn arm_crash(&self, after_ops: u64, at: CrashAt) {

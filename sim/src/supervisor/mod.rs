@@ -1,20 +1,24 @@
 //! Carries out the plan: faults at their times, restarts after them, and the peace at the end.
 
-use crate::links::{Link, Links, between, both_ways, configure};
+mod faults;
+mod membership;
+
+use crate::links::{Link, Links, configure};
 use crate::machine::{Machine, Said, Signal};
-use crate::plan::{At, Fault, Plan, Planned, Target, Way};
-use crate::workload;
+use crate::plan::{Fault, Plan, Planned, Target};
 use crate::world::{World, now_ns};
+use faults::Flap;
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
-use rand::{Rng as _, RngExt as _};
-use rand_chacha::ChaCha12Rng;
+use membership::Departed;
+use rand::Rng as _;
 use seedlog_agent::StopReason;
 use seedlog_runtime::disk::sim as disk;
 use seedlog_runtime::rng::keyed;
 use seedlog_runtime::sim::{self, BlockingTimes, Skew};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -37,14 +41,7 @@ enum Action {
     Flap(Box<Flap>),
     EndStorm,
     ShutdownMustBeOver { at: usize, life: u64 },
-}
-
-/// A link that comes and goes, until then.
-struct Flap {
-    links: Vec<Link>,
-    cut: bool,
-    until_ns: u64,
-    rng: ChaCha12Rng,
+    SeeDeparted { at: usize },
 }
 
 /// What a node does that starts on rotten bytes.
@@ -67,6 +64,10 @@ pub struct Supervisor {
     links: Links,
     /// How many storms rage.
     storms: u32,
+    /// Held by each transfer of the leadership that is under way.
+    transfers: Arc<()>,
+    /// A disk has gone, and whoever came in its place does not vote yet.
+    mending: bool,
     /// A bit has flipped there: damage is what a start should find.
     rotten: Option<usize>,
     refused: bool,
@@ -82,14 +83,35 @@ struct Watched {
     excused: u64,
     ready: bool,
     paused: bool,
+    /// Its disk takes long, or has little room.
+    slow: bool,
+    full: bool,
     /// The agent was asked to stop; after that long down, it is started again.
     stopping: Option<u64>,
+    /// It was asked to leave its cluster.
+    departed: Option<Departed>,
 }
 
 impl Watched {
     fn new(machine: Machine) -> Watched {
-        let skew = Skew::default();
-        Watched { machine, skew, armed: None, excused: 0, ready: false, paused: false, stopping: None }
+        Watched {
+            machine,
+            skew: Skew::default(),
+            armed: None,
+            excused: 0,
+            ready: false,
+            paused: false,
+            slow: false,
+            full: false,
+            stopping: None,
+            departed: None,
+        }
+    }
+
+    /// Up, and nothing slows it or is about to end it.
+    fn is_well(&self) -> bool {
+        let in_the_way = self.paused || self.slow || self.full || self.stopping.is_some() || self.armed.is_some();
+        self.machine.is_up() && !in_the_way && self.skew.rate == 1.0
     }
 
     /// Errors that the disk has given so far; each may stop the node, or keep it from starting.
@@ -128,6 +150,8 @@ impl Supervisor {
             planned: 0,
             links: Links::default(),
             storms: 0,
+            transfers: Arc::new(()),
+            mending: false,
             rotten: None,
             refused: false,
         };
@@ -158,11 +182,15 @@ impl Supervisor {
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
             node.armed = None;
+            (node.full, node.slow) = (false, false);
             node.machine.disk.clear_faults();
             node.skew.rate = 1.0;
             sim::set_skew(node.machine.id, node.skew);
             self.resume(at);
             self.restart(at);
+            if self.nodes[at].departed.is_some() {
+                self.after_ms(1, Action::SeeDeparted { at });
+            }
         }
         self.serves_within(within).await
     }
@@ -211,12 +239,42 @@ impl Supervisor {
         self.all_ready()
     }
 
+    /// All serve, and in a cluster all vote.
     fn all_ready(&self) -> bool {
+        let whole = || self.nodes.len() == 1 || self.rotten.is_some() || self.world.whole_since().is_some();
+        self.all_serve() && whole()
+    }
+
+    fn all_serve(&self) -> bool {
         self.nodes.iter().all(|node| {
             let serves = || self.world.agent(node.machine.number).is_some_and(|agent| agent.node().is_ready());
             // One that is about to stop does not count, however well it serves.
             node.ready && node.stopping.is_none() && serves()
         })
+    }
+
+    /// What keeps whom, for people.
+    pub fn states(&self) -> Vec<String> {
+        let state = |node: &Watched| {
+            let number = node.machine.number;
+            let Some(agent) = self.world.agent(number) else { return format!("node {number} is down") };
+            let (node_id, seen) = (agent.identity().node_id, agent.node().observe());
+            let serves = if agent.node().is_ready() { "serves" } else { "does not serve" };
+            let stopping = if node.stopping.is_some() { ", stops" } else { "" };
+            let short = |ids: &[u64]| ids.iter().map(|id| format!("{:04x}", id >> 48)).collect::<Vec<_>>().join(" ");
+            let voters: Vec<String> = seen.voters.iter().map(|voters| short(voters)).collect();
+            format!(
+                "node {number} ({:04x}) {serves}{stopping}, voters {} by {:?}, learners {}, committed {:?}, applied {:?}, vote {:?}",
+                node_id >> 48,
+                voters.join(" and "),
+                seen.voters_since,
+                short(&seen.learners),
+                seen.committed,
+                seen.applied,
+                seen.vote.map(|vote| (vote.term, vote.granted, format!("{:04x}", vote.node_id >> 48))),
+            )
+        };
+        self.nodes.iter().map(state).collect()
     }
 
     /// Lets time pass under the eyes of the supervisor.
@@ -226,6 +284,8 @@ impl Supervisor {
 
     async fn run_until(&mut self, end_ns: u64, until_ready: bool) {
         loop {
+            self.tell_health();
+            self.see_whole();
             if (until_ready && (self.all_ready() || self.refused)) || self.world.complained() {
                 return;
             }
@@ -313,13 +373,19 @@ impl Supervisor {
                 self.crash(at, Some(power_seed));
                 self.after_ms(RESTART_DELAY_MS, Action::Restart { at });
             }
-            Action::EndSlowDisk { at } => self.healthy_disk(at),
+            Action::EndSlowDisk { at } => {
+                self.nodes[at].slow = false;
+                self.healthy_disk(at);
+            }
             Action::EndClockRate { at } => {
                 let node = &mut self.nodes[at];
                 node.skew.rate = 1.0;
                 sim::set_skew(node.machine.id, node.skew);
             }
-            Action::EndDiskFull { at } => self.nodes[at].machine.disk.set_space_bytes(None),
+            Action::EndDiskFull { at } => {
+                self.nodes[at].full = false;
+                self.nodes[at].machine.disk.set_space_bytes(None);
+            }
             Action::EndPause { at, life } if self.nodes[at].machine.life() == life => self.resume(at),
             Action::EndPause { .. } => {}
             Action::Mend(links) => self.links.mend(&links),
@@ -330,6 +396,7 @@ impl Supervisor {
                     self.calm();
                 }
             }
+            Action::SeeDeparted { at } => self.see_departed(at),
             Action::ShutdownMustBeOver { at, life } => {
                 let node = &self.nodes[at];
                 if node.stopping.is_some() && node.machine.life() == life {
@@ -338,203 +405,6 @@ impl Supervisor {
                 }
             }
         }
-    }
-
-    fn begin(&mut self, target: Target, fault: Fault) {
-        let at = self.resolve(target);
-        let (number, kind) = (at + 1, fault.kind());
-        self.world.event(match fault.has_target() && self.nodes.len() > 1 {
-            true => format!("fault on node {number}: {fault:?}"),
-            false => format!("fault {fault:?}"),
-        });
-        let node = &mut self.nodes[at];
-        match fault {
-            Fault::ProcessCrash { down_ms } if node.machine.is_up() => {
-                self.world.fired(kind);
-                self.crash(at, None);
-                self.after_ms(down_ms, Action::Restart { at });
-            }
-            Fault::ProcessCrash { .. } => {}
-            Fault::PowerLoss { down_ms, power_seed } => {
-                self.world.fired(kind);
-                self.crash(at, Some(power_seed));
-                self.after_ms(down_ms, Action::Restart { at });
-            }
-            Fault::CrashAtDiskOp { after_ops, at: place, power_seed, down_ms } => {
-                let place = match place {
-                    At::Before => disk::CrashAt::Before,
-                    At::Inside => disk::CrashAt::Inside,
-                    At::After => disk::CrashAt::After,
-                };
-                node.armed = Some((power_seed, down_ms));
-                node.machine.disk.arm_crash(after_ops, place);
-            }
-            Fault::CrashThenPowerLoss { down_ms, then_ms, power_seed } => {
-                self.crash(at, None);
-                self.after_ms(down_ms, Action::Restart { at });
-                self.after_ms(down_ms + then_ms, Action::PowerLoss { at, power_seed });
-            }
-            // What the disk does is counted by the disk, when it does it.
-            Fault::SyncError { path, skip } => node.inject(disk::FaultKind::SyncError, Some(path), skip, 1),
-            Fault::WriteError { path, skip } => node.inject(disk::FaultKind::WriteError, Some(path), skip, 1),
-            Fault::ReadError { path, skip } => node.inject(disk::FaultKind::ReadError, Some(path), skip, 1),
-            Fault::ShortWrites { times } => node.inject(disk::FaultKind::ShortWrite, None, 0, times),
-            Fault::SlowDisk { for_ms, step_ms_max } => {
-                self.world.fired(kind);
-                node.disk_steps(Duration::from_millis(step_ms_max));
-                self.after_ms(for_ms, Action::EndSlowDisk { at });
-            }
-            Fault::ClockJump { by_ms } => {
-                self.world.fired(kind);
-                node.skew.wall_offset_ms += by_ms;
-                sim::set_skew(node.machine.id, node.skew);
-            }
-            Fault::ClockRate { per_mille, for_ms } => {
-                self.world.fired(kind);
-                node.skew.rate = f64::from(per_mille) / 1_000.0;
-                sim::set_skew(node.machine.id, node.skew);
-                self.after_ms(for_ms, Action::EndClockRate { at });
-            }
-            Fault::GracefulRestart { down_ms } => {
-                let (Some(agent), None) = (self.world.agent(number as u32), node.stopping) else { return };
-                let Some(handle) = Handle::current().get_node(node.machine.id) else { return };
-                node.stopping = Some(down_ms);
-                let life = node.machine.life();
-                drop(handle.spawn(async move { agent.shutdown().await }));
-                self.after_ms(SHUTDOWN_MAX_MS, Action::ShutdownMustBeOver { at, life });
-            }
-            Fault::CrashInTrim { after_ops, power_seed, down_ms } => {
-                if !node.ready {
-                    return;
-                }
-                self.world.fired(kind);
-                let first_offset = self.world.lock().history.acked_next_offset();
-                // The leader trims; where the node only follows, the trim comes to it.
-                let leader = self.world.leader().map_or(at, |(leader, _)| leader as usize - 1);
-                let asked = self.nodes[leader].machine.id;
-                drop(tokio::spawn(workload::trim(self.world.clone(), leader as u32 + 1, asked, first_offset)));
-                let node = &mut self.nodes[at];
-                node.armed = Some((power_seed, down_ms));
-                node.machine.disk.arm_crash(after_ops, disk::CrashAt::Inside);
-            }
-            Fault::DiskFull { for_ms, free_bytes } => {
-                self.world.fired(kind);
-                let disk = &node.machine.disk;
-                disk.set_space_bytes(Some(disk.used_bytes() + free_bytes));
-                self.after_ms(for_ms, Action::EndDiskFull { at });
-            }
-            Fault::CutClients { for_ms } => {
-                self.world.fired(kind);
-                let links = both_ways(between(&self.clients, &[node.machine.id]));
-                self.cut(links, for_ms);
-            }
-            Fault::ProcessCrashAll { down_ms, spread_ms } => {
-                self.world.fired(kind);
-                self.crash_all(None, down_ms, spread_ms);
-            }
-            Fault::PowerLossAll { down_ms, spread_ms, power_seed } => {
-                self.world.fired(kind);
-                self.crash_all(Some(power_seed), down_ms, spread_ms);
-            }
-            Fault::Partition { side, clients, for_ms } => {
-                self.world.fired(kind);
-                let (here, there) = self.sides(&side);
-                let clients = if clients { &self.clients[..] } else { &[] };
-                let links = [between(&here, &there), between(&here, clients)].concat();
-                self.cut(both_ways(links), for_ms);
-            }
-            Fault::Isolate { way, clients, for_ms } => {
-                self.world.fired(kind);
-                let (here, others) = self.sides(&[number as u32]);
-                let clients = if clients { &self.clients[..] } else { &[] };
-                let out = [between(&here, &others), between(&here, clients)].concat();
-                self.cut(directed(out, way), for_ms);
-            }
-            Fault::CutLink { other, way, for_ms } => {
-                let Some(link) = self.link(at, other) else { return };
-                self.world.fired(kind);
-                self.cut(directed(vec![link], way), for_ms);
-            }
-            Fault::FlakyLink { other, for_ms } => {
-                let Some(link) = self.link(at, other) else { return };
-                self.world.fired(kind);
-                let until_ns = now_ns() + for_ms * 1_000_000;
-                let rng = keyed(self.plan.seed, &["flaky".into(), now_ns().into()]);
-                self.flap(Flap { links: both_ways(vec![link]), cut: false, until_ns, rng });
-            }
-            Fault::NetworkStorm { loss_per_mille, latency_ms_max, for_ms } => {
-                self.world.fired(kind);
-                self.storms += 1;
-                NetSim::current().update_config(|net| {
-                    net.packet_loss_rate = net.packet_loss_rate.max(f64::from(loss_per_mille) / 1_000.0);
-                    net.send_latency.end = net.send_latency.end.max(Duration::from_millis(latency_ms_max + 1));
-                });
-                self.after_ms(for_ms, Action::EndStorm);
-            }
-            Fault::Pause { for_ms } => {
-                if !node.machine.is_up() || node.paused {
-                    return;
-                }
-                self.world.fired(kind);
-                node.paused = true;
-                Handle::current().pause(node.machine.id);
-                let life = node.machine.life();
-                self.after_ms(for_ms, Action::EndPause { at, life });
-            }
-            Fault::LeaderTransfer { to } => {
-                let asked = self.world.agent(number as u32);
-                let (Some(agent), Some(to)) = (asked, self.world.agent(to)) else { return };
-                let Some(handle) = Handle::current().get_node(node.machine.id) else { return };
-                self.world.fired(kind);
-                let to = to.identity().node_id;
-                // Whether it comes to it, or another is faster: all must hold either way.
-                drop(handle.spawn(async move { agent.node().transfer_leader(Some(to)).await }));
-            }
-        }
-    }
-
-    fn resolve(&self, target: Target) -> usize {
-        match target {
-            Target::Node(number) => (number as usize - 1).min(self.nodes.len() - 1),
-            Target::Leader => match self.world.leader() {
-                Some((number, _)) => number as usize - 1,
-                None => self.nodes.iter().position(|node| node.machine.is_up()).unwrap_or(0),
-            },
-        }
-    }
-
-    /// The machines with these numbers, and the rest.
-    fn sides(&self, side: &[u32]) -> (Vec<NodeId>, Vec<NodeId>) {
-        let (here, there): (Vec<_>, Vec<_>) = self.machines().partition(|machine| side.contains(&machine.number));
-        let ids = |machines: Vec<&Machine>| machines.into_iter().map(|machine| machine.id).collect();
-        (ids(here), ids(there))
-    }
-
-    /// From the one to the other, if they are two.
-    fn link(&self, at: usize, other: u32) -> Option<Link> {
-        let other = self.machines().find(|machine| machine.number == other)?.id;
-        let this = self.nodes[at].machine.id;
-        (this != other).then_some((this, other))
-    }
-
-    fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
-        self.links.cut(&links);
-        self.after_ms(for_ms, Action::Mend(links));
-    }
-
-    fn flap(&mut self, flap: Flap) {
-        let Flap { links, cut, until_ns, mut rng } = flap;
-        if cut {
-            self.links.mend(&links);
-        }
-        if now_ns() >= until_ns {
-            return;
-        }
-        if !cut {
-            self.links.cut(&links);
-        }
-        let next_ns = now_ns() + rng.random_range(5_000_000..400_000_000);
-        self.at(next_ns, Action::Flap(Box::new(Flap { links, cut: !cut, until_ns, rng })));
     }
 
     /// The network as the plan has it.
@@ -584,20 +454,27 @@ impl Supervisor {
         }
     }
 
+    /// Tells the world who is in peace.
+    fn tell_health(&self) {
+        let now_ns = now_ns();
+        let mut world = self.world.lock();
+        for node in &self.nodes {
+            world.health.node(node.machine.number, node.is_well(), now_ns);
+            for other in self.machines().filter(|other| other.number < node.machine.number) {
+                let (this, there) = (node.machine.id, other.id);
+                let whole = !self.links.is_cut((this, there)) && !self.links.is_cut((there, this));
+                world.health.link(node.machine.number, other.number, whole, now_ns);
+            }
+        }
+        let calm = self.storms == 0 && Arc::strong_count(&self.transfers) == 1;
+        world.health.network(calm, now_ns);
+    }
+
     fn healthy_disk(&self, at: usize) {
         self.nodes[at].disk_steps(Duration::from_micros(self.plan.config.disk_step_us_max));
     }
 
     fn healthy_disks(&self) {
         (0..self.nodes.len()).for_each(|at| self.healthy_disk(at));
-    }
-}
-
-/// What is sent, or what is heard, or both.
-fn directed(out: Vec<Link>, way: Way) -> Vec<Link> {
-    match way {
-        Way::Out => out,
-        Way::In => out.into_iter().map(|(from, to)| (to, from)).collect(),
-        Way::Both => both_ways(out),
     }
 }
