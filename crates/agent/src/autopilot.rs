@@ -15,6 +15,8 @@ use std::time::Duration;
 const VOTERS_MAX: usize = 7;
 /// A learner whose log is at most so many entries behind is ready to vote.
 const LAG_MAX: u64 = 64;
+/// Who has been dead for so long, or unheard of since this node began to listen, is not about to be heard of.
+const NEWS_MAX: Duration = Duration::from_secs(5);
 /// How often it looks, besides when the members change.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -144,6 +146,12 @@ fn decide(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Opt
         if left {
             return Some(Change::Remove { node_id, why: "it has left" });
         }
+        // It was not known to be dead yet when another one of its name began to vote.
+        let namesake = |m: &&seedlog_raft::Member| m.voter && m.node_id != node_id && m.name == gone.name;
+        let is_replaced = status.members.iter().filter(namesake).any(|m| is_alive(m.node_id));
+        if is_replaced && now - since >= NEWS_MAX {
+            return Some(Change::Remove { node_id, why: "it is dead, and another voter has its name" });
+        }
         if now - since >= grace {
             return Some(Change::Remove { node_id, why: "it has been silent for longer than the grace" });
         }
@@ -242,6 +250,24 @@ mod tests {
         let (status, seen) = world(&members, &others, now);
         let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
         assert_eq!(set, voters(&[1, 2, 13]));
+    }
+
+    #[tokio::test]
+    async fn a_dead_voter_goes_soon_if_another_one_of_its_name_votes_already() {
+        let now = clock::now();
+        // 13 has the name of 3, which was not known to be dead when 13 had caught up.
+        let members = [(1, true), (2, true), (3, true), (13, true)];
+        for state in [Some(State::Dead { since: now }), None] {
+            let mut others = vec![(2, State::Alive), (13, State::Alive)];
+            others.extend(state.map(|state| (3, state)));
+            let (status, seen) = world(&members, &others, now);
+            assert_eq!(decide(&status, &seen, now, HOUR), None);
+            let later = decide(&status, &seen, now + NEWS_MAX, HOUR);
+            assert!(matches!(later, Some(Change::Remove { node_id: 3, .. })), "{later:?}");
+        }
+        // Both are there: somebody gave two nodes one name.
+        let (status, seen) = world(&members, &[(2, State::Alive), (3, State::Alive), (13, State::Alive)], now);
+        assert_eq!(decide(&status, &seen, now + HOUR, HOUR), None);
     }
 
     #[tokio::test]

@@ -20,8 +20,8 @@ pub struct Peace {
     settled: Option<Settled>,
     /// The newest term that had a leader, and since when it has been seen.
     led: Option<(u64, u64)>,
-    /// When somebody in peace was last led.
-    led_ns: u64,
+    /// When each was last led by somebody whom it heard.
+    led_ns: BTreeMap<u32, u64>,
 }
 
 /// A leader, and the followers that have heard it for a while, all voters.
@@ -94,27 +94,28 @@ impl Peace {
         nodes: &BTreeMap<u32, Observation>,
         size: usize,
     ) -> Result<(), String> {
-        let long_enough = |since: Option<u64>| since.is_some_and(|since| since + LED_MAX_NS <= now_ns);
-        let calm = nodes.keys().copied().filter(|number| long_enough(health.undisturbed(*number)));
-        let calm: Vec<u32> = calm.collect();
-        let all_linked =
-            calm.iter().all(|one| calm.iter().all(|other| one == other || long_enough(health.linked(*one, *other))));
         let follows = |leader: u32, number: u32| {
             let (leads, leader_id) = (nodes[&leader].leads, nodes[&leader].node_id);
             let granted = |vote: ObservedVote| vote.granted && vote.node_id == leader_id && Some(vote.term) == leads;
             let hears = leader == number || health.linked(leader, number).is_some();
             hears && nodes[&number].vote.is_some_and(granted)
         };
-        // The leader may be another one, whom they hear.
-        if nodes.keys().any(|leader| calm.iter().any(|number| follows(*leader, *number))) {
-            self.led_ns = now_ns;
+        for number in nodes.keys().filter(|number| nodes.keys().any(|leader| follows(*leader, **number))) {
+            self.led_ns.insert(*number, now_ns);
         }
+        let long_enough = |since: Option<u64>| since.is_some_and(|since| since + LED_MAX_NS <= now_ns);
+        let calm = nodes.keys().copied().filter(|number| long_enough(health.undisturbed(*number)));
+        let calm: Vec<u32> = calm.collect();
+        let all_linked =
+            calm.iter().all(|one| calm.iter().all(|other| one == other || long_enough(health.linked(*one, *other))));
         // All agree on who votes, and it is they.
         let voters = |number: &u32| {
             let node = &nodes[number];
             node.voters.len() == 1 && node.voters[0].len() == size && node.voters[0].contains(&node.node_id)
         };
-        if calm.len() * 2 <= size || !all_linked || !calm.iter().all(voters) || self.led_ns + LED_MAX_NS > now_ns {
+        let unled =
+            calm.iter().all(|number| self.led_ns.get(number).is_none_or(|led_ns| led_ns + LED_MAX_NS <= now_ns));
+        if calm.len() * 2 <= size || !all_linked || !calm.iter().all(voters) || !unled {
             return Ok(());
         }
         let seconds = LED_MAX_NS / 1_000_000_000;

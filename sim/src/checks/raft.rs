@@ -1,7 +1,7 @@
 //! Raft's own promises, on what the nodes say of themselves while the run goes on: one leader a term; votes
 //! never go back, not over a restart either; a log's entry at a committed index is the same everywhere; a new
 //! leader has all that was committed before it; nothing is applied that is not committed, and nothing is
-//! committed that a majority does not have on its disks.
+//! committed that a majority does not have on its disks; whoever has applied a change of the membership knows it.
 //!
 //! It knows no simulation: [`Raft::see`] is told what is seen, node by node, and says what is wrong with it.
 
@@ -16,6 +16,8 @@ pub struct Raft {
     /// The term of the entry at an index, of those that were the last committed or applied somewhere.
     terms: BTreeMap<u64, u64>,
     nodes: BTreeMap<u64, Seen>,
+    /// Who votes and who learns since an entry, of memberships that were committed somewhere.
+    memberships: BTreeMap<EntryId, (Vec<Vec<u64>>, Vec<u64>)>,
     /// The last entry that was ever said to be committed.
     committed: Option<EntryId>,
     /// What rarely happens, and has since it was asked last.
@@ -44,6 +46,7 @@ impl Raft {
             self.vote(node)?;
             self.same_life(node);
             self.entries(node)?;
+            self.members(node)?;
             let learner = node.learners.contains(&node.node_id);
             let seen = Seen {
                 vote: node.vote,
@@ -160,6 +163,29 @@ impl Raft {
             {
                 return Err(format!("entry {index} is committed with term {other} and, on node {name:x}, with {term}"));
             }
+        }
+        Ok(())
+    }
+
+    fn members(&mut self, node: &Observation) -> Result<(), String> {
+        let name = node.node_id;
+        if let Some(since) = node.voters_since.filter(|_| node.voters_since <= node.committed) {
+            let now = (node.voters.clone(), node.learners.clone());
+            let known = self.memberships.entry(since).or_insert_with(|| now.clone());
+            if *known != now {
+                return Err(format!(
+                    "since {since} node {name:x} has the voters and learners {now:?}, others have {known:?}"
+                ));
+            }
+        }
+        let applied = node.applied.and_then(|applied| self.memberships.range(..=applied).next_back());
+        if let Some((since, (voters, _))) = applied
+            && node.voters_since < Some(*since)
+        {
+            return Err(format!(
+                "node {name:x} has applied {:?}, and its voters are still {:?} by {:?}, not {voters:?} by {since}",
+                node.applied, node.voters, node.voters_since
+            ));
         }
         Ok(())
     }
@@ -337,6 +363,19 @@ mod tests {
         assert!(sees(&[&[behind(4, 6), behind(5, 6), leader()]]).is_err());
         let later = Observation { voters_since: id(1, 6), ..leader() };
         assert_eq!(sees(&[&[behind(4, 6), behind(5, 6), later]]), Ok(()));
+    }
+
+    #[test]
+    fn canaries_a_membership_that_is_stale_or_another_one() {
+        let changed = |node_id, voters: &[u64]| Observation {
+            voters: vec![voters.to_vec()],
+            voters_since: id(1, 3),
+            ..node(node_id, (1, 5), (1, 4))
+        };
+        assert_eq!(sees(&[&[changed(1, &[1, 2]), changed(2, &[1, 2])]]), Ok(()));
+        assert!(sees(&[&[changed(1, &[1, 2]), changed(2, &[1, 2, 3])]]).is_err());
+        assert!(sees(&[&[changed(1, &[1, 2]), node(2, (1, 5), (1, 4))]]).is_err());
+        assert_eq!(sees(&[&[changed(1, &[1, 2]), node(2, (1, 2), (1, 2))]]), Ok(()));
     }
 
     #[test]
