@@ -3,7 +3,7 @@
 //! a long grace, and goes only if the others can do without.
 
 use seedlog_gossip::{Member, Members, State};
-use seedlog_raft::{Node, Peer, Role, Status};
+use seedlog_raft::{LAG_MAX, Node, Peer, Role, Status};
 use seedlog_runtime::clock::{self, Instant};
 use seedlog_runtime::{select, watch};
 use std::collections::BTreeSet;
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// So many vote at most: more make a majority slower, and hardly safer.
 const VOTERS_MAX: usize = 7;
-/// A learner whose log is at most so many entries behind is ready to vote.
-const LAG_MAX: u64 = 64;
 /// Who has been dead for so long, or unheard of since this node began to listen, is not about to be heard of.
 const NEWS_MAX: Duration = Duration::from_secs(5);
 /// How often it looks, besides when the members change.

@@ -54,6 +54,37 @@ pub fn decide(config: &Config, seen: &Members) -> Formation {
     Formation::Wait("a node of a cluster".into())
 }
 
+/// Whom this node has asked, and what was answered, for people: empty if nobody.
+pub fn asked(config: &Config, seen: &Members) -> String {
+    let answers: Vec<String> =
+        config.join.iter().map(|address| format!("{address} ({})", answer(seen, address))).collect();
+    if answers.is_empty() { String::new() } else { format!("; asked {}", answers.join(", ")) }
+}
+
+fn answer(seen: &Members, address: &str) -> String {
+    let Some(contact) = seen.join.get(address) else { return "not yet".to_owned() };
+    if let Some(error) = &contact.error {
+        return format!("no such address: {error}");
+    }
+    // A name may stand for several.
+    let mut said: Vec<String> = contact.found.values().map(|found| said(seen, *found)).collect();
+    said.dedup();
+    if said.is_empty() { "not yet".to_owned() } else { said.join("; ") }
+}
+
+fn said(seen: &Members, found: Option<u64>) -> String {
+    match found {
+        None => "no answer".to_owned(),
+        Some(node_id) if node_id == seen.me.node_id => "this node itself".to_owned(),
+        Some(node_id) => match seen.get(node_id) {
+            None => "it answered, and has not said yet who it is".to_owned(),
+            Some(known) if !known.is_alive() => format!("{}, not there any more", known.member.name),
+            Some(known) if known.member.cluster_id == 0 => format!("{}, in no cluster", known.member.name),
+            Some(known) => format!("{}, in cluster {:032x}", known.member.name, known.member.cluster_id),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +155,24 @@ mod tests {
         let found = BTreeMap::from([(member(3, 0).gossip_addr, Some(3))]);
         members.join.insert("node-3:8401".into(), Contact { found, error: None });
         assert!(waits(&config, &members, "news"));
+    }
+
+    #[tokio::test]
+    async fn who_was_asked_and_what_was_answered_is_said_of_each_address() {
+        let (mut config, mut members) = seen(&[(2, 0), (4, 7)], &[3]);
+        config.join.push("nowhere:8401".into());
+        config.join.push("late:8401".into());
+        let nowhere = Contact { found: BTreeMap::new(), error: Some("unknown name".into()) };
+        members.join.insert("nowhere:8401".into(), nowhere);
+        let found = BTreeMap::from([(member(1, 0).gossip_addr, Some(1))]);
+        config.join.push("me:8401".into());
+        members.join.insert("me:8401".into(), Contact { found, error: None });
+        let wanted = "; asked node-2:8401 (node-2, in no cluster), node-4:8401 (node-4, in cluster \
+                      00000000000000000000000000000007), node-3:8401 (no answer), nowhere:8401 (no such address: \
+                      unknown name), late:8401 (not yet), me:8401 (this node itself)";
+        assert_eq!(asked(&config, &members), wanted);
+        config.join.clear();
+        assert_eq!(asked(&config, &members), "");
     }
 
     #[tokio::test]

@@ -7,9 +7,12 @@ mod autopilot;
 mod config;
 mod error;
 mod formation;
+mod hearsay;
 #[cfg(feature = "http")]
 mod http;
+mod listeners;
 mod membership;
+mod start;
 
 pub use agent::Agent;
 pub use config::{BadConfig, Config};

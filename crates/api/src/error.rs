@@ -42,6 +42,9 @@ pub enum ApiError {
     /// Nothing was written.
     #[error("no leader at the moment, try again")]
     NoLeader,
+    /// The node does not serve yet. Nothing was written.
+    #[error("this server does not serve yet: {what}")]
+    Starting { what: String },
     /// The node goes away. Nothing was written.
     #[error("this server is shutting down, try another")]
     ShuttingDown,
@@ -101,7 +104,7 @@ impl ApiError {
             ExpectedOffset { .. } => Code::Aborted,
             Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => Code::FailedPrecondition,
             NotAVoter { .. } | LastVoter { .. } | ChangeInProgress | ChangeRefused { .. } => Code::FailedPrecondition,
-            NoLeader | ShuttingDown | OutcomeUnknown => Code::Unavailable,
+            NoLeader | Starting { .. } | ShuttingDown | OutcomeUnknown => Code::Unavailable,
             DiskFull { .. } => Code::ResourceExhausted,
             Internal { .. } => Code::Internal,
         }
@@ -141,6 +144,7 @@ impl ApiError {
                 ("SEQUENCE_GAP", vec![("sequence", sequence.to_string()), ("expected", expected.to_string())])
             }
             NoLeader => ("NO_LEADER", vec![]),
+            Starting { what } => ("STARTING", vec![("what", what.clone())]),
             ShuttingDown => ("SHUTTING_DOWN", vec![]),
             OutcomeUnknown => ("OUTCOME_UNKNOWN", vec![]),
             DiskFull { free_bytes, reserve_bytes } => (
@@ -183,6 +187,7 @@ impl ApiError {
             "SEQUENCE_TOO_OLD" => SequenceTooOld { sequence: number("sequence")?, expected: number("expected")? },
             "SEQUENCE_GAP" => SequenceGap { sequence: number("sequence")?, expected: number("expected")? },
             "NO_LEADER" => NoLeader,
+            "STARTING" => Starting { what: text("what")? },
             "SHUTTING_DOWN" => ShuttingDown,
             "OUTCOME_UNKNOWN" => OutcomeUnknown,
             "DISK_FULL" => DiskFull { free_bytes: number("free_bytes")?, reserve_bytes: number("reserve_bytes")? },
@@ -205,7 +210,7 @@ impl ApiError {
                 details.push(LocalizedMessage { locale: "en-US".to_owned(), message: self.to_string() }.pack());
             }
             // Not for an unknown outcome: trying that again may write twice, so it is the caller's choice.
-            ApiError::NoLeader | ApiError::ShuttingDown => {
+            ApiError::NoLeader | ApiError::Starting { .. } | ApiError::ShuttingDown => {
                 details.push(RetryInfo { retry_delay: Some(RETRY_AFTER.into()) }.pack());
             }
             _ => {}
@@ -271,6 +276,7 @@ mod tests {
             SequenceTooOld { sequence: 1, expected: 9 },
             SequenceGap { sequence: 12, expected: 9 },
             NoLeader,
+            Starting { what: "it waits for a cluster".into() },
             ShuttingDown,
             OutcomeUnknown,
             DiskFull { free_bytes: 5, reserve_bytes: 67_108_864 },
@@ -287,7 +293,7 @@ mod tests {
                 OffsetOutOfRange { .. } | RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest => {}
                 RecordAndRecords | Malformed { .. } | UnknownLog { .. } | Unsupported { .. } => {}
                 ExpectedOffset { .. } | Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => {}
-                NoLeader | ShuttingDown | OutcomeUnknown | DiskFull { .. } | Internal { .. } => {}
+                NoLeader | Starting { .. } | ShuttingDown | OutcomeUnknown | DiskFull { .. } | Internal { .. } => {}
                 BadServerId { .. } | UnknownServer { .. } | NotAVoter { .. } | LastVoter { .. } => {}
                 ChangeInProgress | ChangeRefused { .. } => {}
             }

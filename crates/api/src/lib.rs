@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(consumed.encode_to_vec(), [b"\x12\x0a".as_slice(), encoded].concat());
 
         let server = v1::Server { id: "a".into(), rpc_addr: "b".into(), is_leader: true, ..Default::default() };
-        let servers = v1::GetServersResponse { servers: vec![server] };
+        let servers = v1::GetServersResponse { servers: vec![server], strangers: Vec::new() };
         assert_eq!(servers.encode_to_vec(), b"\x0a\x08\x0a\x01a\x12\x01b\x18\x01");
     }
 

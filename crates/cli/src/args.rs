@@ -71,8 +71,12 @@ pub enum Command {
     Status(Status),
     /// Lists the cluster's servers: who leads, and how far behind the others are
     Servers(Servers),
+    /// Lists every node that the cluster has, or has heard of: its part, and whether it is there
+    Members(Members),
     /// Takes a server out of the cluster
     Remove(Remove),
+    /// Puts a server in the place of one that votes
+    Replace(Replace),
     /// Hands the leadership to another server
     TransferLeader(TransferLeader),
     /// Prints what the log holds, and what holds for it
@@ -256,6 +260,46 @@ pub struct Remove {
     /// A server's id, or its name if no other has it: see `seedlog servers`
     #[arg(value_name = "ID")]
     pub server: String,
+
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+ROLE is Raft's word: leader, voter, learner (it is sent the log, and does not vote yet), or stranger: no
+member. STATE is what the server at --addr has heard by gossip: alive, left (it said goodbye), or dead (it
+fell silent), and for how long. Neither follows from the other: a dead voter stays a voter for a long grace.
+With --output json it is a list of objects with id, name, role, rpc_addr, cluster_id, gossip_addr, state and
+gone_ms; null is what gossip does not say.
+
+Examples:
+  seedlog members
+  seedlog members --output json | jq -r '.[] | select(.state != \"alive\").name'")]
+pub struct Members {
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One change: the old one votes no more, and leaves the cluster, when the new one votes. The new one must be
+there, of this cluster and no voter yet: a learner, or one that was taken out before. It is sent what it
+lacks of the log first; if that takes longer than a few seconds, run it again. It is refused if no majority
+of the voters would be there. A machine that comes back with an empty disk and its old name does this by
+itself.
+
+Examples:
+  seedlog replace node-3 node-4
+  seedlog replace 00c0ffee00c0ffee node-3 --addr 127.0.0.1:8410")]
+pub struct Replace {
+    /// The voter that goes: its id, or its name if no other voter has it
+    #[arg(value_name = "OLD")]
+    pub old: String,
+
+    /// Who takes its place: an id, or a name if no other has it; see `seedlog members`
+    #[arg(value_name = "NEW")]
+    pub new: String,
 
     #[command(flatten)]
     pub connection: Connection,

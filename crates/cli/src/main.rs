@@ -4,6 +4,7 @@ mod admin;
 mod agent;
 mod args;
 mod bench;
+mod change;
 mod consume;
 mod dev;
 mod failure;
@@ -83,8 +84,10 @@ async fn run(cli: Cli, given: &ArgMatches) -> Result<ExitCode, failure::Failure>
         Command::Consume(args) => consume::run(args, cli.output).await,
         Command::Status(args) => status::run(args, cli.output).await,
         Command::Servers(args) => servers::run(args, cli.output).await,
-        Command::Remove(args) => members::remove(args, cli.output).await,
-        Command::TransferLeader(args) => members::transfer_leader(args, cli.output).await,
+        Command::Members(args) => members::run(args, cli.output).await,
+        Command::Remove(args) => change::remove(args, cli.output).await,
+        Command::Replace(args) => change::replace(args, cli.output).await,
+        Command::TransferLeader(args) => change::transfer_leader(args, cli.output).await,
         Command::Verify(args) => verify::run(args, cli.output).await,
         Command::Trim(args) => admin::trim(args, cli.output).await,
         Command::Describe(args) => admin::describe(args, cli.output).await,

@@ -1,94 +1,115 @@
-//! `seedlog remove` and `transfer-leader`: who belongs to the cluster, and who leads it.
+//! `seedlog members`: what Raft and what gossip say of every node, side by side.
 
-use crate::admin::say;
-use crate::args::{Output, Remove, TransferLeader};
+use crate::args::{Members, Output};
 use crate::failure::Failure;
-use seedlog_client::{Client, Server};
+use crate::moment::Age;
+use crate::output;
+use crate::servers::{name_shown, role};
+use crate::table::table;
+use seedlog_client::{Client, GetServersResponse, Gossip, Liveness, Server};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-pub async fn remove(args: Remove, format: Output) -> Result<ExitCode, Failure> {
+pub async fn run(args: Members, format: Output) -> Result<ExitCode, Failure> {
     let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
-    let servers = client.servers().await.map_err(|error| Failure::call(addr, error))?;
-    let id = resolve(&args.server, &servers)?;
-    client.remove_server(&id).await.map_err(|error| Failure::call(addr, error))?;
-    say(format, as_json(&id, &servers), format!("{} is removed\n", as_text(&id, &servers)))
+    let members = Client::connect(addr)?.members().await.map_err(|error| Failure::call(addr, error))?;
+    match format {
+        Output::Text => output::bytes(shown(&members).as_bytes()),
+        Output::Json => output::json(&rows(&members).map(|(server, role)| as_json(server, role)).collect::<Vec<_>>()),
+    }
+    .map_err(Failure::Stdout)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-pub async fn transfer_leader(args: TransferLeader, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
-    let servers = client.servers().await.map_err(|error| Failure::call(addr, error))?;
-    let to = args.server.as_deref().map(|given| resolve(given, &servers)).transpose()?;
-    let leader = client.transfer_leader(to.as_deref()).await.map_err(|error| Failure::call(addr, error))?;
-    match leader {
-        Some(id) => say(format, as_json(&id, &servers), format!("{} leads\n", as_text(&id, &servers))),
-        None => say(
-            format,
-            json!({ "id": null, "name": null }),
-            "the leadership was handed over; `seedlog servers` shows to whom\n".to_owned(),
-        ),
+/// Each with its part in the cluster.
+fn rows(members: &GetServersResponse) -> impl Iterator<Item = (&Server, &'static str)> {
+    let servers = members.servers.iter().map(|server| (server, role(server)));
+    servers.chain(members.strangers.iter().map(|stranger| (stranger, "stranger")))
+}
+
+fn shown(members: &GetServersResponse) -> String {
+    let row = |(server, role): (&Server, &'static str)| {
+        let gossip = server.gossip.as_ref();
+        [
+            server.id.clone(),
+            name_shown(server),
+            role.to_owned(),
+            server.rpc_addr.clone(),
+            gossip.map_or_else(|| "-".to_owned(), |gossip| gossip.addr.clone()),
+            gossip.map_or_else(|| "-".to_owned(), state_shown),
+        ]
+    };
+    table(["ID", "NAME", "ROLE", "ADDRESS", "GOSSIP", "STATE"], &rows(members).map(row).collect::<Vec<_>>())
+}
+
+fn state(gossip: &Gossip) -> &'static str {
+    match gossip.liveness() {
+        Liveness::Alive => "alive",
+        Liveness::Left => "left",
+        Liveness::Dead => "dead",
+        Liveness::Unspecified => "unknown",
     }
 }
 
-/// The id of the server that is meant by an id or a name.
-fn resolve(given: &str, servers: &[Server]) -> Result<String, Failure> {
-    if let Some(server) = servers.iter().find(|server| server.id.eq_ignore_ascii_case(given)) {
-        return Ok(server.id.clone());
-    }
-    let named: Vec<&Server> = servers.iter().filter(|server| server.name == given && !given.is_empty()).collect();
-    match &named[..] {
-        [server] => Ok(server.id.clone()),
-        // The server that was asked may not have heard of it yet; the leader has.
-        [] if given.len() == 16 && given.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(given.to_owned()),
-        [] => {
-            let known: Vec<String> = servers.iter().map(|server| as_text(&server.id, servers)).collect();
-            Err(Failure::NoSuchServer { given: given.to_owned(), known: known.join(", ") })
-        }
-        several => {
-            let ids: Vec<&str> = several.iter().map(|server| server.id.as_str()).collect();
-            Err(Failure::NameShared { given: given.to_owned(), ids: ids.join(", ") })
-        }
+fn state_shown(gossip: &Gossip) -> String {
+    match gossip.liveness() {
+        Liveness::Left | Liveness::Dead => format!("{} for {}", state(gossip), about(gossip.gone_ms)),
+        Liveness::Alive | Liveness::Unspecified => state(gossip).to_owned(),
     }
 }
 
-fn name_of<'a>(id: &str, servers: &'a [Server]) -> Option<&'a str> {
-    let name = servers.iter().find(|server| server.id == id).map(|server| server.name.as_str());
-    name.filter(|name| !name.is_empty())
+/// In the largest unit of which it has one, rounded down.
+fn about(ms: u64) -> Age {
+    let unit = [86_400_000, 3_600_000, 60_000, 1000].into_iter().find(|unit| ms >= *unit).unwrap_or(1);
+    Age(ms / unit * unit)
 }
 
-fn as_text(id: &str, servers: &[Server]) -> String {
-    name_of(id, servers).map_or_else(|| id.to_owned(), |name| format!("{id} ({name})"))
-}
-
-fn as_json(id: &str, servers: &[Server]) -> Value {
-    json!({ "id": id, "name": name_of(id, servers) })
+/// Null is what gossip does not say.
+fn as_json(server: &Server, role: &str) -> Value {
+    let gossip = server.gossip.as_ref();
+    let gone = |gossip: &&Gossip| matches!(gossip.liveness(), Liveness::Left | Liveness::Dead);
+    json!({
+        "id": server.id,
+        "name": server.name,
+        "role": role,
+        "rpc_addr": server.rpc_addr,
+        "cluster_id": server.cluster_id,
+        "gossip_addr": gossip.map(|gossip| &gossip.addr),
+        "state": gossip.map(state),
+        "gone_ms": gossip.filter(gone).map(|gossip| gossip.gone_ms),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::tests::server;
+    use seedlog_client::Role;
+
+    fn heard(id: &str, role: Role, liveness: Liveness, gone_ms: u64) -> Server {
+        let gossip = Gossip { addr: format!("10.0.0.{id}:8401"), liveness: liveness.into(), gone_ms };
+        Server { gossip: Some(gossip), ..server(id, role, false) }
+    }
 
     #[test]
-    fn a_server_is_meant_by_its_id_or_by_a_name_that_only_it_has() {
-        let server = |id: &str, name: &str| Server { id: id.into(), name: name.into(), ..Server::default() };
-        let servers = [
-            server("00000000000000aa", "a"),
-            server("00000000000000bb", "b"),
-            server("00000000000000cc", "b"),
-            server("00000000000000dd", "00000000000000aa"),
-            server("00000000000000ee", ""),
-        ];
-        let meant = |given: &str| resolve(given, &servers).map_err(|failure| failure.to_string());
-        assert_eq!(meant("a"), Ok("00000000000000aa".into()));
-        assert_eq!(meant("00000000000000AA"), Ok("00000000000000aa".into()));
-        assert_eq!(meant("00000000000000ff"), Ok("00000000000000ff".into()));
-        let shared = meant("b").unwrap_err();
-        assert!(shared.contains("00000000000000bb, 00000000000000cc"), "{shared}");
-        for unknown in ["c", "", "aa"] {
-            let error = meant(unknown).unwrap_err();
-            assert!(error.contains(&format!("{unknown:?}")) && error.contains("00000000000000aa (a)"), "{error}");
-        }
+    fn raft_and_gossip_stand_side_by_side_and_what_one_does_not_know_is_a_dash() {
+        let members = GetServersResponse {
+            servers: vec![
+                heard("1", Role::Leader, Liveness::Alive, 0),
+                heard("2", Role::Voter, Liveness::Dead, 7_300_000),
+                server("3", Role::Learner, false),
+            ],
+            strangers: vec![heard("4", Role::Unspecified, Liveness::Left, 900)],
+        };
+        let wanted = "\
+ID  NAME    ROLE      ADDRESS        GOSSIP         STATE
+1   node-1  leader    10.0.0.1:8400  10.0.0.1:8401  alive
+2   node-2  voter     10.0.0.2:8400  10.0.0.2:8401  dead for 2h
+3   node-3  learner   10.0.0.3:8400  -              -
+4   node-4  stranger  10.0.0.4:8400  10.0.0.4:8401  left for 900ms
+";
+        assert_eq!(shown(&members), wanted);
+        let gone: Vec<Value> = rows(&members).map(|(server, role)| as_json(server, role)["gone_ms"].clone()).collect();
+        assert_eq!(gone, [json!(null), json!(7_300_000), json!(null), json!(900)]);
     }
 }

@@ -17,10 +17,8 @@ pub async fn run(
     say_ready: impl FnOnce(&Agent) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
     // A node that waits for a cluster to join may wait long.
-    let agent = seedlog_runtime::select! {
-        () = signals.next() => return Ok(ExitCode::SUCCESS),
-        started = Agent::start(config, Arc::new(RealDisk::new())) => started?,
-    };
+    let started = Agent::start_unless(config, Arc::new(RealDisk::new()), signals.next()).await?;
+    let Some(agent) = started else { return Ok(ExitCode::SUCCESS) };
     let ended = seedlog_runtime::select! {
         () = signals.next() => None,
         reason = serve(&agent, patience, say_ready) => Some(reason),

@@ -3,8 +3,8 @@
 use crate::client::{Admin, Client};
 use crate::error::Error;
 use seedlog_api::v1::{
-    DescribeRequest, DescribeResponse, FenceRequest, Fencing, RemoveServerRequest, Retention, SetRetentionRequest,
-    TransferLeaderRequest, TrimRequest,
+    DescribeRequest, DescribeResponse, FenceRequest, Fencing, RemoveServerRequest, ReplaceServerRequest, Retention,
+    SetRetentionRequest, TransferLeaderRequest, TrimRequest,
 };
 
 impl Client {
@@ -61,6 +61,16 @@ impl Client {
     pub async fn remove_server(&self, id: &str) -> Result<(), Error> {
         let call = |mut admin: Admin, request| async move { admin.remove_server(request).await };
         self.administer(RemoveServerRequest { id: id.to_owned() }, call).await.map(|_| ())
+    }
+
+    /// Puts the server `new_id`, which does not vote, in the place of the voter `old_id`, which leaves the cluster.
+    ///
+    /// # Errors
+    /// As [`Client::remove_server`], and [`ApiError::ChangeRefused`](crate::ApiError::ChangeRefused) with the reason.
+    pub async fn replace_server(&self, old_id: &str, new_id: &str) -> Result<(), Error> {
+        let call = |mut admin: Admin, request| async move { admin.replace_server(request).await };
+        let request = ReplaceServerRequest { old_id: old_id.to_owned(), new_id: new_id.to_owned() };
+        self.administer(request, call).await.map(|_| ())
     }
 
     /// Hands the leadership to this server, or to the voter whose log is furthest. Returns the id of the one that

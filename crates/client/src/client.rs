@@ -5,7 +5,9 @@ use crate::tail::Tail;
 use prost::Message;
 use seedlog_api::v1::admin_client::AdminClient;
 use seedlog_api::v1::log_client::LogClient;
-use seedlog_api::v1::{self, ConsumeRequest, GetServersRequest, ProduceRequest, ProduceResponse, Record, Server};
+use seedlog_api::v1::{
+    self, ConsumeRequest, GetServersRequest, GetServersResponse, ProduceRequest, ProduceResponse, Record, Server,
+};
 use seedlog_runtime::clock;
 use seedlog_runtime::rpc::{BadAddress, MESSAGE_BYTES_MAX, channel, wire};
 use std::future::Future;
@@ -181,13 +183,18 @@ impl Client {
         Ok((sender, results.answered_by(answers)))
     }
 
-    /// The servers that the server knows, itself included.
+    /// The cluster's servers, as the server knows them, itself included.
     pub async fn servers(&self) -> Result<Vec<Server>, Error> {
+        Ok(self.members().await?.servers)
+    }
+
+    /// The cluster's servers, and the strangers that the server has heard of.
+    pub async fn members(&self) -> Result<GetServersResponse, Error> {
         let mut log = self.log.clone();
         let request = wire(GetServersRequest {})?;
         let deadline = self.options.answer_max;
         let answer = within(deadline, log.get_servers(timed(request, deadline))).await?;
-        Ok(wire(answer)?.servers)
+        Ok(wire(answer)?)
     }
 }
 
@@ -262,6 +269,7 @@ mod tests {
         movable(|client| client.servers());
         movable(|client| client.trim(0));
         movable(|client| client.remove_server(""));
+        movable(|client| client.replace_server("", ""));
         movable(|client| client.transfer_leader(None));
     }
 }

@@ -16,6 +16,8 @@ pub use conditions::{Conditions, IN_FLIGHT_MAX, ProducerSequence};
 pub use error::{Error, Outcome};
 pub use produce_stream::{ProduceResults, ProduceSender};
 pub use seedlog_api::ApiError;
-pub use seedlog_api::v1::{DescribeResponse, Fencing, Header, Record, Retention, Role, Server};
+pub use seedlog_api::v1::{
+    DescribeResponse, Fencing, GetServersResponse, Gossip, Header, Liveness, Record, Retention, Role, Server,
+};
 pub use seedlog_runtime::rpc::BadAddress;
 pub use tail::Tail;

@@ -84,6 +84,16 @@ pub enum ChangeError {
     LastVoter { node_id: u64 },
     #[error("another change of the membership is under way")]
     InProgress,
+    #[error("node {node_id:016x} does not vote: it has no place that another one could take")]
+    NoPlace { node_id: u64 },
+    #[error("node {node_id:016x} votes already: to be without the other one, take that out")]
+    AlreadyVoter { node_id: u64 },
+    #[error("node {node_id:016x} is not there, as far as the leader hears")]
+    NotAlive { node_id: u64 },
+    #[error("node {node_id:016x} is sent the log now, and is {behind} entries behind: try again when it has them")]
+    NotCaughtUp { node_id: u64, behind: u64 },
+    #[error("only {alive} of the {voters} voters that there would be are there: no majority")]
+    NoLiveMajority { alive: usize, voters: usize },
     #[error("{reason}")]
     Refused { reason: String },
     /// It may have been made, or may still be.

@@ -8,6 +8,7 @@ use crate::types::{Peer, TypeConfig};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use seedlog_api::raft_v1 as v1;
 use seedlog_api::raft_v1::change_request::Change;
 use seedlog_runtime::{clock, select};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// A change needs a majority; without one it is given up, and its outcome is unknown.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
 /// A new leader must be there by then.
-const TRANSFER_MAX: Duration = Duration::from_secs(5);
+pub(crate) const TRANSFER_MAX: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Takes a node in that does not vote yet: it is sent the log. Only the leader does it.
@@ -56,12 +57,15 @@ impl Node {
         match self.leader(clock::now() + TRANSFER_MAX).await {
             Leading::Here => self.transfer_here(to).await,
             Leading::There(leader) if Some(leader.node_id) == to => Ok(()),
-            Leading::There(leader) => self.ask_leader(&leader, Change::Transfer(to.unwrap_or(0))).await,
+            Leading::There(leader) => {
+                let change = to.map_or(Change::TransferToFurthest(v1::Furthest {}), Change::Transfer);
+                self.ask_leader(&leader, change).await
+            }
             Leading::Nobody => Err(ChangeError::NotLeader { leader: None }),
         }
     }
 
-    async fn ask_leader(&self, leader: &LeaderHint, change: Change) -> Result<(), ChangeError> {
+    pub(crate) async fn ask_leader(&self, leader: &LeaderHint, change: Change) -> Result<(), ChangeError> {
         self.peers().change(leader, change).await.map_err(ChangeError::from_failure)
     }
 

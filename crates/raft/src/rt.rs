@@ -26,6 +26,13 @@ pub struct Rt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RtInstant(clock::Instant);
 
+impl RtInstant {
+    /// Whether it is at most `longest` ago.
+    pub fn is_within(self, longest: Duration) -> bool {
+        self.0.elapsed() <= longest
+    }
+}
+
 impl Add<Duration> for RtInstant {
     type Output = RtInstant;
     fn add(self, rhs: Duration) -> RtInstant {

@@ -1,16 +1,17 @@
 //! `log.v1.Admin`: trim, retention, fence, describe; and who belongs to the cluster.
 
+use crate::heard::HeardState;
 use crate::produce::default_log;
 use crate::servers;
 use crate::service::Service;
 use seedlog_api::ApiError;
 use seedlog_api::v1::{
     DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Fencing, RemoveServerRequest, RemoveServerResponse,
-    Retention, SetRetentionRequest, SetRetentionResponse, TransferLeaderRequest, TransferLeaderResponse, TrimRequest,
-    TrimResponse,
+    ReplaceServerRequest, ReplaceServerResponse, Retention, SetRetentionRequest, SetRetentionResponse,
+    TransferLeaderRequest, TransferLeaderResponse, TrimRequest, TrimResponse,
 };
 use seedlog_log::Fence;
-use seedlog_raft::Description;
+use seedlog_raft::{Description, Peer};
 
 impl Service {
     /// # Errors
@@ -83,6 +84,38 @@ impl Service {
         // Whoever was not named is known when this node hears from it.
         let leader = to.or_else(|| self.node().status().leader_id.filter(|now| Some(*now) != before));
         Ok(TransferLeaderResponse { id: leader.map(servers::shown_id).unwrap_or_default() })
+    }
+}
+
+impl Service {
+    /// # Errors
+    /// See the table in [`ApiError`]; after [`ApiError::OutcomeUnknown`] it may be done.
+    pub async fn replace_server(&self, request: ReplaceServerRequest) -> Result<ReplaceServerResponse, ApiError> {
+        let (old, new) = (servers::parse_id(&request.old_id)?, servers::parse_id(&request.new_id)?);
+        let stranger = self.stranger(new)?;
+        let replaced = self.node().replace_member(old, new, stranger).await;
+        replaced.map_err(|error| self.change_error(error, Some(old)))?;
+        Ok(ReplaceServerResponse {})
+    }
+
+    /// Where `node_id` is, if it is no member as far as this node knows, and what gossip tells of it is no obstacle.
+    fn stranger(&self, node_id: u64) -> Result<Option<Peer>, ApiError> {
+        let heard = self.heard().into_iter().find(|heard| heard.node_id == node_id);
+        let is_member = self.node().status().members.iter().any(|member| member.node_id == node_id);
+        let id = servers::shown_id(node_id);
+        let refused = |what: String| ApiError::ChangeRefused { what: format!("server {id} {what}") };
+        match heard {
+            Some(heard) if heard.state != HeardState::Alive => Err(refused("is not there".to_owned())),
+            _ if is_member => Ok(None),
+            None => Err(ApiError::UnknownServer { id }),
+            Some(heard) => match heard.cluster_id {
+                Some(cluster_id) if cluster_id == self.cluster_id() => {
+                    Ok(Some(Peer { name: heard.name, rpc_addr: heard.rpc_addr }))
+                }
+                Some(cluster_id) => Err(refused(format!("belongs to another cluster, {cluster_id:032x}"))),
+                None => Err(refused("belongs to no cluster yet".to_owned())),
+            },
+        }
     }
 }
 

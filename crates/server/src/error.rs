@@ -42,6 +42,11 @@ fn change(error: ChangeError, asked: Option<u64>, is_member: impl Fn(u64) -> boo
         ChangeError::NoVoter { node_id } => ApiError::UnknownServer { id: shown_id(node_id) },
         ChangeError::LastVoter { node_id } => ApiError::LastVoter { id: shown_id(node_id) },
         ChangeError::InProgress => ApiError::ChangeInProgress,
+        ref refused @ (ChangeError::NoPlace { .. }
+        | ChangeError::AlreadyVoter { .. }
+        | ChangeError::NotAlive { .. }
+        | ChangeError::NotCaughtUp { .. }
+        | ChangeError::NoLiveMajority { .. }) => ApiError::ChangeRefused { what: refused.to_string() },
         // From another server's leader the reason comes as text.
         ChangeError::Refused { .. } if asked.is_some_and(|asked| !is_member(asked)) => {
             ApiError::UnknownServer { id: asked.map(shown_id).unwrap_or_default() }
@@ -123,6 +128,13 @@ mod tests {
             (ChangeError::NoVoter { node_id: 11 }, 11, ApiError::UnknownServer { id: id(11) }),
             (ChangeError::LastVoter { node_id: 1 }, 1, ApiError::LastVoter { id: id(1) }),
             (ChangeError::InProgress, 1, ApiError::ChangeInProgress),
+            (
+                ChangeError::NoLiveMajority { alive: 1, voters: 3 },
+                1,
+                ApiError::ChangeRefused {
+                    what: "only 1 of the 3 voters that there would be are there: no majority".into(),
+                },
+            ),
             (refused("no"), 1, ApiError::ChangeRefused { what: "no".into() }),
             (refused("node 000000000000000b is no member"), 11, ApiError::UnknownServer { id: id(11) }),
             (ChangeError::NotLeader { leader: None }, 1, ApiError::NoLeader),

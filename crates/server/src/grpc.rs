@@ -13,8 +13,8 @@ use seedlog_api::v1::log_server::{Log, LogServer};
 use seedlog_api::v1::{
     ConsumeRequest, ConsumeResponse, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, GetServersRequest,
     GetServersResponse, ProduceRequest, ProduceResponse, RemoveServerRequest, RemoveServerResponse,
-    SetRetentionRequest, SetRetentionResponse, TransferLeaderRequest, TransferLeaderResponse, TrimRequest,
-    TrimResponse,
+    ReplaceServerRequest, ReplaceServerResponse, SetRetentionRequest, SetRetentionResponse, TransferLeaderRequest,
+    TransferLeaderResponse, TrimRequest, TrimResponse,
 };
 use seedlog_runtime::rpc::{Services, is_undecodable, wire, wire_stream};
 use tokio::sync::mpsc;
@@ -104,6 +104,13 @@ impl Admin for Grpc {
         request: Request<RemoveServerRequest>,
     ) -> Result<Response<RemoveServerResponse>, Status> {
         Ok(Response::new(wire(self.service.remove_server(received(request)?).await?)?))
+    }
+
+    async fn replace_server(
+        &self,
+        request: Request<ReplaceServerRequest>,
+    ) -> Result<Response<ReplaceServerResponse>, Status> {
+        Ok(Response::new(wire(self.service.replace_server(received(request)?).await?)?))
     }
 
     async fn transfer_leader(

@@ -1,5 +1,5 @@
 //! `grpc.health.v1`: serving means that this node leads or knows a leader, and is not stopping. A full
-//! disk is no reason not to serve: what is there can be read.
+//! disk is no reason not to serve: what is there can be read. Whoever watches from before there is a log goes on.
 //!
 //! Not part of the simulation, which has no such service.
 
@@ -16,14 +16,13 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-pub fn add_health(services: Services, service: &Service) -> Services {
-    let (sender, serving) = watch::channel(false);
-    seedlog_runtime::spawn(follow(service.node().clone(), service.stopping().clone(), sender));
-    services.add(HealthServer::new(Answers { service: service.clone(), serving }))
+/// Without a service it does not serve yet.
+pub fn add_health(services: Services, service: Option<&Service>, serving: watch::Receiver<bool>) -> Services {
+    services.add(HealthServer::new(Answers { service: service.cloned(), serving }))
 }
 
 /// Until the node stops: false is the last word.
-async fn follow(node: Node, stopping: Stopping, serving: watch::Sender<bool>) {
+pub async fn follow(node: Node, stopping: Stopping, serving: watch::Sender<bool>) {
     let until_stopped = async {
         while node.ready().await.is_ok() {
             serving.send(true);
@@ -39,14 +38,14 @@ async fn follow(node: Node, stopping: Stopping, serving: watch::Sender<bool>) {
 }
 
 struct Answers {
-    service: Service,
+    service: Option<Service>,
     /// What watchers are told; what is asked is looked up.
     serving: watch::Receiver<bool>,
 }
 
 impl Answers {
     fn serves(&self) -> bool {
-        self.service.node().is_ready() && !self.service.stopping().is_set()
+        self.service.as_ref().is_some_and(|service| service.node().is_ready() && !service.stopping().is_set())
     }
 }
 

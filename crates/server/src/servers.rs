@@ -1,5 +1,6 @@
 //! What this node knows of the cluster.
 
+use crate::heard::Heard;
 use crate::service::Service;
 use seedlog_api::ApiError;
 use seedlog_api::v1::{GetServersResponse, Role, Server};
@@ -16,7 +17,15 @@ impl Service {
         if !matches!(ready.await, Ok(Ok(()))) {
             tracing::debug!("asked for the servers, and not ready");
         }
-        GetServersResponse { servers: servers(&self.node().status(), self.cluster_id(), self.rpc_addr()) }
+        let status = self.node().status();
+        let heard = self.heard();
+        let mut servers = servers(&status, self.cluster_id(), self.rpc_addr());
+        for server in &mut servers {
+            server.gossip = heard.iter().find(|heard| shown_id(heard.node_id) == server.id).map(Heard::shown);
+        }
+        let is_listed = |heard: &&Heard| servers.iter().any(|server| server.id == shown_id(heard.node_id));
+        let strangers = heard.iter().filter(|heard| !is_listed(heard)).map(stranger).collect();
+        GetServersResponse { servers, strangers }
     }
 }
 
@@ -79,6 +88,18 @@ fn servers(status: &Status, cluster_id: u128, rpc_addr: &str) -> Vec<Server> {
         servers.insert(0, listed(status.node_id, "", rpc_addr, Role::Unspecified));
     }
     servers
+}
+
+/// One of whom only gossip tells.
+fn stranger(heard: &Heard) -> Server {
+    Server {
+        id: shown_id(heard.node_id),
+        name: heard.name.clone(),
+        rpc_addr: heard.rpc_addr.clone(),
+        cluster_id: heard.cluster_id.map_or_else(String::new, |cluster_id| format!("{cluster_id:032x}")),
+        gossip: Some(heard.shown()),
+        ..Server::default()
+    }
 }
 
 #[cfg(test)]

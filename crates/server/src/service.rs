@@ -1,5 +1,6 @@
 //! What every road in (gRPC, HTTP) shares: the node, the limits, and the way out.
 
+use crate::heard::{Heard, Hearsay};
 use crate::limits::Limits;
 use crate::stopping::Stopping;
 use seedlog_raft::Node;
@@ -18,14 +19,22 @@ struct Shared {
     rpc_addr: String,
     limits: Limits,
     stopping: Stopping,
+    hearsay: Box<dyn Hearsay>,
     was_without_room: AtomicBool,
 }
 
 impl Service {
     /// `rpc_addr` is where the node says that it can be reached.
-    pub fn new(node: Node, cluster_id: u128, rpc_addr: String, limits: Limits, stopping: Stopping) -> Service {
+    pub fn new(
+        node: Node,
+        cluster_id: u128,
+        rpc_addr: String,
+        limits: Limits,
+        stopping: Stopping,
+        hearsay: Box<dyn Hearsay>,
+    ) -> Service {
         let was_without_room = AtomicBool::new(false);
-        Service { shared: Arc::new(Shared { node, cluster_id, rpc_addr, limits, stopping, was_without_room }) }
+        Service { shared: Arc::new(Shared { node, cluster_id, rpc_addr, limits, stopping, hearsay, was_without_room }) }
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -46,6 +55,10 @@ impl Service {
 
     pub(crate) fn stopping(&self) -> &Stopping {
         &self.shared.stopping
+    }
+
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        self.shared.hearsay.heard()
     }
 
     /// True for the first who asks.

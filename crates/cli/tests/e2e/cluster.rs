@@ -224,6 +224,33 @@ fn a_cluster_that_was_stopped_starts_again_with_its_records_and_one_that_is_remo
     let again = run(&["remove", cluster.text(gone, "name"), "--addr", cluster.text(one, "rpc_addr")], b"");
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("no server has the id or the name"), "{}", text(&again.stderr));
+
+    // It is there still, a stranger, and comes back in the place of another one.
+    let (gone_name, one_name, other_name) =
+        (cluster.text(gone, "name"), cluster.text(one, "name"), cluster.text(other, "name"));
+    let addr = ["--addr", cluster.text(one, "rpc_addr")];
+    let members = |name: &str| {
+        let members = must(&[&["members", "--output", "json"], &addr[..]].concat(), b"");
+        let members: Vec<Value> = serde_json::from_slice(&members).unwrap();
+        let member = members.into_iter().find(|member| member["name"] == name).unwrap();
+        (member["role"].as_str().unwrap().to_owned(), member["state"].clone())
+    };
+    assert_eq!(members(gone_name), ("stranger".to_owned(), json!("alive")));
+    for (args, wanted) in [
+        ([gone_name, one_name], "there is no server"),
+        ([one_name, other_name], "votes already"),
+        (["node-9", gone_name], "no server has the id or the name \"node-9\""),
+        ([one_name, "00000000000000ff"], "there is no server 00000000000000ff in this cluster"),
+    ] {
+        let refused = run(&[&["replace"], &args[..], &addr[..]].concat(), b"");
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        assert!(text(&refused.stderr).contains(wanted), "{args:?}: {}", text(&refused.stderr));
+    }
+    let replaced = text(&must(&[&["replace", other_name, gone_name], &addr[..]].concat(), b""));
+    assert!(replaced.contains(&format!("({gone_name}) votes in the place of ")), "{replaced}");
+    within(SOON, || (members(other_name).0 == "stranger" && members(gone_name).0 != "stranger").then_some(()));
+    let offset = within(SOON, || cluster.produce(gone, "Yw=="));
+    assert_eq!(cluster.consume(one, offset), "Yw==");
     assert_eq!(cluster.terminate(), Some(0), "{}", cluster.stderr());
 }
 

@@ -25,3 +25,4 @@ mod servers;
 mod shell;
 mod tail;
 mod v1;
+mod waiting;

@@ -167,7 +167,7 @@ impl Log for MemoryLog {
 
     async fn get_servers(&self, _: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
         let server = Server { id: "1".to_owned(), is_leader: true, ..Default::default() };
-        wire(GetServersResponse { servers: vec![server] }).map(Response::new)
+        wire(GetServersResponse { servers: vec![server], strangers: Vec::new() }).map(Response::new)
     }
 }
 

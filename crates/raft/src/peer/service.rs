@@ -2,7 +2,7 @@
 
 use super::{append, forward};
 use crate::node::Node;
-use crate::types::{self, TypeConfig};
+use crate::types::{self, Peer, TypeConfig};
 use crate::wire;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -162,8 +162,12 @@ impl Raft for Service {
         self.check(request.route.as_ref())?;
         let changed = match request.change {
             Some(Change::Remove(node_id)) => self.node.remove_here(node_id).await,
-            Some(Change::Transfer(0)) => self.node.transfer_here(None).await,
             Some(Change::Transfer(node_id)) => self.node.transfer_here(Some(node_id)).await,
+            Some(Change::TransferToFurthest(v1::Furthest {})) => self.node.transfer_here(None).await,
+            Some(Change::Replace(v1::Replace { old, new, rpc_addr, name })) => {
+                let stranger = (!rpc_addr.is_empty()).then_some(Peer { name, rpc_addr });
+                self.node.replace_here(old, new, stranger).await
+            }
             None => return Err(Status::invalid_argument("a change that changes nothing")),
         };
         answer(v1::ChangeResponse { failure: changed.err().map(|error| error.to_failure()) })

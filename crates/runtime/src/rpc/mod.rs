@@ -14,12 +14,16 @@ mod serve;
 mod undecodable;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use channel::{BadAddress, channel};
 pub use serve::{Listener, Services};
 pub use undecodable::is_undecodable;
 pub use wire::{MESSAGE_BYTES_MAX, wire, wire_stream};
+
+/// What is said to whoever calls what is not served.
+pub type Refusal = Arc<dyn Fn() -> tonic::Status + Send + Sync>;
 
 /// What is still being answered when a server shuts down has this long.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);

@@ -1,10 +1,15 @@
 use super::undecodable::Blaming;
-use super::{CONNECTION_WINDOW_BYTES, DRAIN_MAX, STREAM_WINDOW_BYTES};
-use crate::clock;
+use super::{CONNECTION_WINDOW_BYTES, DRAIN_MAX, Refusal, STREAM_WINDOW_BYTES};
+use crate::{clock, watch};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::Notify;
@@ -31,9 +36,17 @@ pub struct Listener {
 }
 
 /// What a listener serves.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Services {
     routes: Routes,
+    names: BTreeSet<&'static str>,
+    refusal: Option<Refusal>,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.names).finish()
+    }
 }
 
 impl Services {
@@ -41,9 +54,16 @@ impl Services {
         Services::default()
     }
 
+    /// Calls of services that were not added are answered with what `refusal` says then. Without it they are
+    /// unimplemented.
+    #[must_use]
+    pub fn refuse_others(self, refusal: Refusal) -> Services {
+        Services { refusal: Some(refusal), ..self }
+    }
+
     /// Adds a generated server, such as `LogServer::new(..)`.
     #[allow(clippy::should_implement_trait)]
-    pub fn add<S>(self, service: S) -> Services
+    pub fn add<S>(mut self, service: S) -> Services
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + NamedService
@@ -53,7 +73,38 @@ impl Services {
             + 'static,
         S::Future: Send + 'static,
     {
-        Services { routes: self.routes.add_service(Blaming(service)) }
+        self.names.insert(S::NAME);
+        Services { routes: self.routes.add_service(Blaming(service)), ..self }
+    }
+
+    fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+        if let Some(refusal) = &self.refusal {
+            let name = request.uri().path().split('/').nth(1).unwrap_or_default();
+            if !self.names.contains(name) {
+                return std::future::ready(Ok(refusal().into_http())).boxed();
+            }
+        }
+        self.routes.clone().call(request).boxed()
+    }
+}
+
+/// Each call goes to what is served when it comes, also on a connection that was there before.
+#[derive(Clone)]
+struct Current {
+    services: watch::Receiver<Services>,
+}
+
+impl Service<Request<Body>> for Current {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.services.borrow().call(request)
     }
 }
 
@@ -71,6 +122,15 @@ impl Listener {
     /// Serves until `shutdown`; then accepts nothing new, finishes what is under way (at most
     /// [`DRAIN_MAX`]) and returns.
     pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        self.serve_current(watch::channel(services).1, shutdown).await
+    }
+
+    /// As [`Listener::serve`], with services that may be exchanged: a call gets those that are there when it comes.
+    pub async fn serve_current(
+        self,
+        services: watch::Receiver<Services>,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let stopping = Notify::new();
         let stop = async {
             shutdown.await;
@@ -83,8 +143,11 @@ impl Listener {
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_MAX))
-            .add_routes(services.routes)
-            .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), stop);
+            .serve_with_incoming_shutdown(
+                Current { services },
+                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+                stop,
+            );
         let out_of_patience = async {
             stopping.notified().await;
             clock::sleep(DRAIN_MAX).await;

@@ -7,7 +7,7 @@
 //!
 //! The `bool` says whether the client expects a stream. One connection is one call.
 
-use super::DRAIN_MAX;
+use super::{DRAIN_MAX, Refusal};
 use crate::{clock, sim, watch};
 use futures_util::stream::{self, StreamExt};
 use madsim::net::{Endpoint, Receiver, Sender, ToSocketAddrs};
@@ -37,11 +37,19 @@ type AnyService = dyn Service<Call, Response = Answer, Error = Status, Future = 
 #[derive(Clone, Default)]
 pub struct Services {
     by_name: HashMap<&'static str, Arc<Mutex<AnyService>>>,
+    refusal: Option<Refusal>,
 }
 
 impl Services {
     pub fn new() -> Services {
         Services::default()
+    }
+
+    /// Calls of services that were not added are answered with what `refusal` says then. Without it they are
+    /// unimplemented.
+    #[must_use]
+    pub fn refuse_others(self, refusal: Refusal) -> Services {
+        Services { refusal: Some(refusal), ..self }
     }
 
     /// Adds a generated server, such as `LogServer::new(..)`.
@@ -62,7 +70,8 @@ impl Services {
     fn call(&self, path: PathAndQuery, request: Request<BoxMessageStream>) -> BoxFuture<Answer, Status> {
         let name = path.path().split('/').nth(1).unwrap_or_default();
         let Some(service) = self.by_name.get(name) else {
-            return Box::pin(async { Err(Status::unimplemented("")) });
+            let refused = self.refusal.as_ref().map_or_else(|| Status::unimplemented(""), |refusal| refusal());
+            return Box::pin(async { Err(refused) });
         };
         let no_method = format!("no path: {path}");
         let answer = service.lock().expect("a generated server does not panic").call((path, request));
@@ -102,6 +111,15 @@ impl Listener {
     /// Serves until `shutdown`; then accepts nothing new, finishes what is under way (at most
     /// [`DRAIN_MAX`]) and returns.
     pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        self.serve_current(watch::channel(services).1, shutdown).await
+    }
+
+    /// As [`Listener::serve`], with services that may be exchanged: a call gets those that are there when it comes.
+    pub async fn serve_current(
+        self,
+        services: watch::Receiver<Services>,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let (phase, seen_phase) = watch::channel(Phase::Serving);
         // Each connection holds a sender: the channel closes when the last one is done.
         let (under_way, mut all_done) = mpsc::channel::<()>(1);
@@ -141,7 +159,7 @@ impl Listener {
 }
 
 struct Connection {
-    services: Services,
+    services: watch::Receiver<Services>,
     tx: Arc<Sender>,
     local_addr: SocketAddr,
     peer_addr: SocketAddr,
@@ -176,7 +194,7 @@ impl Connection {
         let request = request.map(|message| {
             if message.is::<()>() { messages(rx, tx) } else { stream::once(async { Ok(message) }).boxed() }
         });
-        let answer = self.services.call(path, request);
+        let answer = self.services.borrow().call(path, request);
         let answer = match deadline {
             None => answer.await,
             Some(deadline) => match clock::timeout(deadline, answer).await {

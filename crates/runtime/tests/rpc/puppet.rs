@@ -141,7 +141,7 @@ impl Log for Puppet {
     async fn get_servers(&self, request: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
         let peer = request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
         let server = Server { rpc_addr: peer, ..Default::default() };
-        Ok(Response::new(GetServersResponse { servers: vec![server] }))
+        Ok(Response::new(GetServersResponse { servers: vec![server], strangers: Vec::new() }))
     }
 }
 

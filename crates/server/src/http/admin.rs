@@ -1,4 +1,4 @@
-//! What an administrator asks of a log, and what the servers say of themselves.
+//! What an administrator asks of a log and its cluster.
 
 use super::answer;
 use super::body::{given, json};
@@ -8,7 +8,7 @@ use crate::service::Service;
 use axum::response::Response;
 use seedlog_api::ApiError;
 use seedlog_api::v1::{
-    DescribeRequest, FenceRequest, Fencing, RemoveServerRequest, Retention, Role, Server, SetRetentionRequest,
+    DescribeRequest, FenceRequest, Fencing, RemoveServerRequest, ReplaceServerRequest, Retention, SetRetentionRequest,
     TransferLeaderRequest, TrimRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ const TRIM: &str = r#"{"first_offset":<number>}"#;
 const RETENTION: &str = r#"{"bytes_max":<number>,"age_ms_max":<number>}"#;
 const FENCE: &str = r#"{"token":<number>,"required":<true or false>}"#;
 const REMOVE: &str = r#"{"id":"<16 hex digits>"}"#;
+const REPLACE: &str = r#"{"old_id":"<16 hex digits>","new_id":"<16 hex digits>"}"#;
 const TRANSFER: &str = r#"{"id":"<16 hex digits>"} or {}"#;
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +48,13 @@ struct FencingJson {
 #[serde(deny_unknown_fields)]
 struct RemoveJson {
     id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplaceJson {
+    old_id: String,
+    new_id: String,
 }
 
 /// Without an id it is the voter whose log is furthest.
@@ -80,42 +88,6 @@ struct Description {
     bytes: u64,
     record_bytes_max: u64,
     batch_bytes_max: u64,
-}
-
-#[derive(Serialize)]
-struct Servers {
-    servers: Vec<ServerJson>,
-}
-
-/// Numbers only of the server that answers: it knows no others. But for how far they are, if it leads.
-#[derive(Serialize)]
-struct ServerJson {
-    id: String,
-    name: String,
-    rpc_addr: String,
-    is_leader: bool,
-    role: &'static str,
-    cluster_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matched_index: Option<u64>,
-    #[serde(flatten)]
-    own: Option<OwnNumbers>,
-}
-
-#[derive(Serialize)]
-struct OwnNumbers {
-    term: u64,
-    first_offset: u64,
-    next_offset: u64,
-    last_index: u64,
-    committed_index: u64,
-    applied_index: u64,
-    version: String,
-}
-
-pub async fn servers(service: &Service) -> Response {
-    let servers = service.get_servers().await.servers.into_iter().map(server).collect();
-    answer::json(&Servers { servers })
 }
 
 pub async fn describe(service: &Service) -> Result<Response, Failure> {
@@ -165,6 +137,12 @@ pub async fn remove_server(service: &Service, body: &[u8]) -> Result<Response, F
     Ok(answer::json(&Removed { id }))
 }
 
+pub async fn replace_server(service: &Service, body: &[u8]) -> Result<Response, Failure> {
+    let ReplaceJson { old_id, new_id } = json(body, REPLACE)?;
+    service.replace_server(ReplaceServerRequest { old_id: old_id.clone(), new_id: new_id.clone() }).await?;
+    Ok(answer::json(&ReplaceJson { old_id, new_id }))
+}
+
 pub async fn transfer_leader(service: &Service, body: &[u8]) -> Result<Response, Failure> {
     let TransferJson { id } = json(body, TRANSFER)?;
     // Over gRPC the empty one is none; here it is a mistake.
@@ -177,12 +155,13 @@ pub async fn transfer_leader(service: &Service, body: &[u8]) -> Result<Response,
 
 /// What each of the calls with a body makes of it.
 #[cfg(any(test, fuzzing))]
-pub(super) fn understood(body: &[u8]) -> [Result<(), super::body::BadBody>; 5] {
+pub(super) fn understood(body: &[u8]) -> [Result<(), super::body::BadBody>; 6] {
     [
         json::<Trim>(body, TRIM).map(drop),
         json::<RetentionJson>(body, RETENTION).map(drop),
         json::<FencingJson>(body, FENCE).map(drop),
         json::<RemoveJson>(body, REMOVE).map(drop),
+        json::<ReplaceJson>(body, REPLACE).map(drop),
         json::<TransferJson>(body, TRANSFER).map(drop),
     ]
 }
@@ -201,29 +180,6 @@ impl From<Option<Fencing>> for FencingJson {
     }
 }
 
-fn server(server: Server) -> ServerJson {
-    let answers = !server.version.is_empty();
-    let role = match server.role() {
-        Role::Leader => "leader",
-        Role::Voter => "voter",
-        Role::Learner => "learner",
-        // A node that does not know yet that it is a member.
-        Role::Unspecified if answers => "starting",
-        Role::Unspecified => "unknown",
-    };
-    let own = answers.then_some(OwnNumbers {
-        term: server.term,
-        first_offset: server.first_offset,
-        next_offset: server.next_offset,
-        last_index: server.last_index,
-        committed_index: server.committed_index,
-        applied_index: server.applied_index,
-        version: server.version,
-    });
-    let Server { id, name, rpc_addr, is_leader, cluster_id, matched_index, .. } = server;
-    ServerJson { id, name, rpc_addr, is_leader, role, cluster_id, matched_index, own }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +192,7 @@ mod tests {
         let retention = |body: &str| json::<RetentionJson>(body.as_bytes(), RETENTION).err().unwrap().to_string();
         let fence = |body: &str| json::<FencingJson>(body.as_bytes(), FENCE).err().unwrap().to_string();
         let remove = |body: &str| json::<RemoveJson>(body.as_bytes(), REMOVE).err().unwrap().to_string();
+        let replace = |body: &str| json::<ReplaceJson>(body.as_bytes(), REPLACE).err().unwrap().to_string();
         let transfer = |body: &str| json::<TransferJson>(body.as_bytes(), TRANSFER).err().unwrap().to_string();
         let cases = [
             (trim(""), "the body is empty, expected {\"first_offset\":<number>}"),
@@ -245,6 +202,8 @@ mod tests {
             (retention(r#"{"age_max":1}"#), "unknown field `age_max`, expected `bytes_max` or `age_ms_max`"),
             (remove("{}"), "missing field `id`"),
             (remove(r#"{"id":1}"#), "invalid type: integer `1`, expected a string"),
+            (replace(r#"{"old_id":"x"}"#), "missing field `new_id`"),
+            (replace(r#"{"old_id":"x","new":"y"}"#), "unknown field `new`, expected `old_id` or `new_id`"),
             (transfer(""), "the body is empty, expected {\"id\":\"<16 hex digits>\"} or {}"),
             (transfer(r#"{"id":null}"#), "invalid type: null, expected a string"),
             (transfer(r#"{"to":"x"}"#), "unknown field `to`, expected `id`"),
@@ -265,6 +224,7 @@ mod tests {
                 edited(r#"{"bytes_max":1,"age_ms_max":2.0}"#),
                 edited(r#"{"token":18446744073709551615,"required":true}"#),
                 edited(r#"{"id":"00c0ffee00c0ffee"}"#),
+                edited(r#"{"old_id":"00c0ffee00c0ffee","new_id":"0"}"#),
             ]
         ) {
             let errors = [
@@ -275,6 +235,7 @@ mod tests {
             prop_assert!(errors.iter().flatten().count() >= 2, "a body is one of them at most: {errors:?}");
             let errors = errors.into_iter().chain([
                 json::<RemoveJson>(&body, REMOVE).err(),
+                json::<ReplaceJson>(&body, REPLACE).err(),
                 json::<TransferJson>(&body, TRANSFER).err(),
             ]);
             for error in errors.flatten() {

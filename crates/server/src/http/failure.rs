@@ -38,8 +38,9 @@ pub enum Failure {
     NoSuchMethod { method: String, path: String, allow: String },
     #[error("{what}")]
     NotLive { what: String },
-    #[error("not ready: {}", reasons.join(", "))]
-    NotReady { reasons: Vec<&'static str> },
+    /// `what` if there is more to say than the reasons do.
+    #[error("not ready: {}{}", reasons.join(", "), what.as_ref().map(|what| format!(" ({what})")).unwrap_or_default())]
+    NotReady { reasons: Vec<&'static str>, what: Option<String> },
 }
 
 fn meaning(path: &str, allow: &str) -> String {
@@ -101,7 +102,7 @@ impl Failure {
                 ("UNIMPLEMENTED", json!({"reason": "NO_SUCH_METHOD", "method": method, "path": path}))
             }
             Failure::NotLive { .. } => ("UNAVAILABLE", json!({"reason": "NODE_FAILED"})),
-            Failure::NotReady { reasons } => ("UNAVAILABLE", json!({"reason": "NOT_READY", "reasons": reasons})),
+            Failure::NotReady { reasons, .. } => ("UNAVAILABLE", json!({"reason": "NOT_READY", "reasons": reasons})),
         };
         let Value::Object(facts) = facts else { unreachable!("every arm is an object") };
         (code, facts)
@@ -130,7 +131,7 @@ impl Failure {
             let allow = HeaderValue::try_from(allow).expect("methods are plain text");
             response.headers_mut().insert(header::ALLOW, allow);
         }
-        if matches!(self, Failure::Api(ApiError::NoLeader | ApiError::ShuttingDown)) {
+        if matches!(self, Failure::Api(ApiError::NoLeader | ApiError::Starting { .. } | ApiError::ShuttingDown)) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -151,7 +152,8 @@ fn status_of(error: &ApiError) -> StatusCode {
         }
         ApiError::NotAVoter { .. } | ApiError::LastVoter { .. } => StatusCode::PRECONDITION_FAILED,
         ApiError::ChangeInProgress | ApiError::ChangeRefused { .. } => StatusCode::PRECONDITION_FAILED,
-        ApiError::NoLeader | ApiError::ShuttingDown | ApiError::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        ApiError::NoLeader | ApiError::Starting { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        ApiError::ShuttingDown | ApiError::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         ApiError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -230,7 +232,7 @@ mod tests {
                 ),
             ),
             (
-                Failure::NotReady { reasons: vec!["NO_LEADER", "SHUTTING_DOWN"] },
+                Failure::NotReady { reasons: vec!["NO_LEADER", "SHUTTING_DOWN"], what: None },
                 (
                     503,
                     r#"{"error":{"code":"UNAVAILABLE","message":"not ready: NO_LEADER, SHUTTING_DOWN","reason":"NOT_READY","reasons":["NO_LEADER","SHUTTING_DOWN"]}}"#,
@@ -246,6 +248,7 @@ mod tests {
     fn no_leader_says_when_to_try_again_and_an_unknown_outcome_does_not() {
         let retry = |error: ApiError| Failure::from(error).into_response().headers().contains_key("retry-after");
         assert!(retry(ApiError::NoLeader));
+        assert!(retry(ApiError::Starting { what: String::new() }));
         assert!(!retry(ApiError::OutcomeUnknown));
     }
 }

@@ -4,14 +4,14 @@
 //! HTTP/2 is understood too, without TLS: not least for a gRPC client that has the wrong port.
 
 use super::routes;
-use crate::service::Service;
+use crate::front::Stage;
 use crate::stopping::Stopping;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use seedlog_runtime::clock;
+use seedlog_runtime::{clock, watch};
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
@@ -56,9 +56,9 @@ impl HttpListener {
         self.local_addr
     }
 
-    /// Serves until the service is stopping and every request under way is answered. Dropped, it cuts them off.
-    pub async fn serve(self, service: Service) {
-        let stopping = service.stopping().clone();
+    /// Serves until `stopping` is set and every request under way is answered. Dropped, it cuts them off. A request
+    /// gets what the node is when it comes, also on a connection that was there before.
+    pub async fn serve(self, stage: watch::Receiver<Stage>, stopping: Stopping) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = seedlog_runtime::select! {
@@ -68,7 +68,7 @@ impl HttpListener {
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((socket, _)) => {
-                    connections.spawn(serve_connection(socket, service.clone(), stopping.clone()));
+                    connections.spawn(serve_connection(socket, stage.clone(), stopping.clone()));
                 }
                 // Its client hung up before it was looked at.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -83,15 +83,15 @@ impl HttpListener {
     }
 }
 
-async fn serve_connection(socket: TcpStream, service: Service, stopping: Stopping) {
+async fn serve_connection(socket: TcpStream, stage: watch::Receiver<Stage>, stopping: Stopping) {
     // Small answers, each of them waited for. A socket that cannot is slower, and no error.
     let _ = socket.set_nodelay(true);
     let requests = Arc::new(Requests::default());
     let counted = requests.clone();
     let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let (service, under_way) = (service.clone(), UnderWay::new(counted.clone()));
+        let (stage, under_way) = (stage.borrow().clone(), UnderWay::new(counted.clone()));
         async move {
-            let response = routes::answer(service, request.map(Body::new)).await;
+            let response = routes::answer(stage, request.map(Body::new)).await;
             drop(under_way);
             Ok::<_, Infallible>(response)
         }

@@ -17,6 +17,7 @@ mod openapi;
 mod query;
 mod records;
 mod routes;
+mod servers;
 mod whole;
 
 pub use listener::HttpListener;

@@ -86,7 +86,7 @@ mod tests {
             Failure::BodyUnasked { path: text() },
             Failure::NotAnswered { after: Duration::ZERO, writes: true },
             Failure::NotLive { what: text() },
-            Failure::NotReady { reasons: Vec::new() },
+            Failure::NotReady { reasons: Vec::new(), what: None },
             ApiError::OffsetOutOfRange { asked: 0, first: 0, next: 0 }.into(),
             ApiError::RecordTooLarge { index: 0, bytes: 0, max: 0 }.into(),
             ApiError::BatchTooLarge { bytes: 0, max: 0 }.into(),
@@ -98,6 +98,7 @@ mod tests {
             ApiError::SequenceTooOld { sequence: 0, expected: 0 }.into(),
             ApiError::SequenceGap { sequence: 0, expected: 0 }.into(),
             ApiError::NoLeader.into(),
+            ApiError::Starting { what: text() }.into(),
             ApiError::ShuttingDown.into(),
             ApiError::OutcomeUnknown.into(),
             ApiError::DiskFull { free_bytes: 0, reserve_bytes: 0 }.into(),
@@ -122,7 +123,8 @@ mod tests {
                     ApiError::BatchTooLarge { .. } | ApiError::EmptyRequest | ApiError::RecordAndRecords => {}
                     ApiError::Malformed { .. } | ApiError::ExpectedOffset { .. } | ApiError::Fenced { .. } => {}
                     ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } | ApiError::NoLeader => {}
-                    ApiError::ShuttingDown | ApiError::OutcomeUnknown | ApiError::DiskFull { .. } => {}
+                    ApiError::Starting { .. } | ApiError::ShuttingDown => {}
+                    ApiError::OutcomeUnknown | ApiError::DiskFull { .. } => {}
                     ApiError::BadServerId { .. } | ApiError::UnknownServer { .. } | ApiError::NotAVoter { .. } => {}
                     ApiError::LastVoter { .. } | ApiError::ChangeInProgress | ApiError::ChangeRefused { .. } => {}
                     ApiError::Internal { .. } => {}

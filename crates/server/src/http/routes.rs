@@ -3,13 +3,15 @@
 use super::body::{self, NO_BODY};
 use super::failure::Failure;
 use super::query::Query;
-use super::{admin, answer, chapter_1, events, health, openapi, records};
+use super::{admin, answer, chapter_1, events, health, openapi, records, servers};
+use crate::front::Stage;
 use crate::service::Service;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
+use seedlog_api::ApiError;
 use seedlog_runtime::clock;
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ pub enum Endpoint {
     SetRetention,
     Fence,
     RemoveServer,
+    ReplaceServer,
     TransferLeader,
     OpenApi,
     Live,
@@ -49,6 +52,7 @@ pub static ROUTES: &[(&str, Method, Endpoint)] = &[
     ("/v1/retention", Method::PUT, Endpoint::SetRetention),
     ("/v1/fence", Method::PUT, Endpoint::Fence),
     ("/v1/remove-server", Method::POST, Endpoint::RemoveServer),
+    ("/v1/replace-server", Method::POST, Endpoint::ReplaceServer),
     ("/v1/transfer-leader", Method::POST, Endpoint::TransferLeader),
     ("/v1/openapi.json", Method::GET, Endpoint::OpenApi),
     ("/livez", Method::GET, Endpoint::Live),
@@ -67,8 +71,10 @@ impl Endpoint {
     }
 
     fn takes_body(self) -> bool {
-        use Endpoint::{ConsumeOne, Fence, Produce, ProduceOne, RemoveServer, SetRetention, TransferLeader, Trim};
-        matches!(self, ConsumeOne | Fence | Produce | ProduceOne | RemoveServer | SetRetention | TransferLeader | Trim)
+        use Endpoint::{ConsumeOne, Fence, Produce, ProduceOne, SetRetention, Trim};
+        use Endpoint::{RemoveServer, ReplaceServer, TransferLeader};
+        matches!(self, ConsumeOne | Fence | Produce | ProduceOne | SetRetention | Trim)
+            || matches!(self, RemoveServer | ReplaceServer | TransferLeader)
     }
 
     fn writes(self) -> bool {
@@ -76,17 +82,21 @@ impl Endpoint {
     }
 }
 
-pub async fn answer(service: Service, request: Request) -> Response {
-    route(service, request).await.unwrap_or_else(Failure::into_response)
+pub async fn answer(stage: Stage, request: Request) -> Response {
+    route(stage, request).await.unwrap_or_else(Failure::into_response)
 }
 
-async fn route(service: Service, request: Request) -> Result<Response, Failure> {
+async fn route(stage: Stage, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if content_type.starts_with(b"application/grpc") {
-        return Ok(answer::not_grpc(service.rpc_addr()));
+        return Ok(answer::not_grpc(stage.rpc_addr()));
     }
     let endpoint = find(parts.uri.path(), &parts.method)?;
+    let service = match stage {
+        Stage::Serving(service) => service,
+        Stage::Starting { what, .. } => return starting(endpoint, what),
+    };
     let query = match endpoint.parameters() {
         Some(known) => Query::parse(parts.uri.query(), known)?,
         None => Query::default(),
@@ -102,6 +112,16 @@ async fn route(service: Service, request: Request) -> Result<Response, Failure> 
         .unwrap_or(Err(Failure::NotAnswered { after, writes: endpoint.writes() }))
 }
 
+/// What can be said without a log.
+fn starting(endpoint: Endpoint, what: String) -> Result<Response, Failure> {
+    match endpoint {
+        Endpoint::Live => Ok(health::live_while_starting()),
+        Endpoint::Ready => Err(Failure::NotReady { reasons: vec!["STARTING"], what: Some(what) }),
+        Endpoint::OpenApi => Ok(openapi::document()),
+        _ => Err(ApiError::Starting { what }.into()),
+    }
+}
+
 async fn call(
     endpoint: Endpoint,
     service: Service,
@@ -115,13 +135,14 @@ async fn call(
         Endpoint::Produce => records::produce(&service, &body).await,
         Endpoint::Consume => records::consume(&service, query).await,
         Endpoint::Tail => events::tail(service, query, &parts.headers),
-        Endpoint::Servers => Ok(admin::servers(&service).await),
+        Endpoint::Servers => Ok(servers::servers(&service).await),
         Endpoint::Describe => admin::describe(&service).await,
         Endpoint::Trim => admin::trim(&service, &body).await,
         Endpoint::Retention => admin::retention(&service).await,
         Endpoint::SetRetention => admin::set_retention(&service, &body).await,
         Endpoint::Fence => admin::fence(&service, &body).await,
         Endpoint::RemoveServer => admin::remove_server(&service, &body).await,
+        Endpoint::ReplaceServer => admin::replace_server(&service, &body).await,
         Endpoint::TransferLeader => admin::transfer_leader(&service, &body).await,
         Endpoint::OpenApi => Ok(openapi::document()),
         Endpoint::Live => health::live(&service),

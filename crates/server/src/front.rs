@@ -1,0 +1,81 @@
+//! What a node shows from the moment its ports are bound: that it lives, and why it does not serve yet; and from
+//! one request to the next, its log. Nothing is bound again in between, and no connection is given up.
+
+use crate::service::Service;
+use crate::stopping::Stopping;
+use seedlog_api::ApiError;
+use seedlog_runtime::rpc::Services;
+use seedlog_runtime::watch;
+use std::sync::Arc;
+
+/// How far the node is.
+#[derive(Clone)]
+pub enum Stage {
+    /// There is no log to ask yet.
+    Starting {
+        /// What it is about, for people.
+        what: String,
+        rpc_addr: String,
+    },
+    Serving(Service),
+}
+
+impl Stage {
+    pub(crate) fn rpc_addr(&self) -> &str {
+        match self {
+            Stage::Starting { rpc_addr, .. } => rpc_addr,
+            Stage::Serving(service) => service.rpc_addr(),
+        }
+    }
+}
+
+/// What the listeners serve, in the hand of whoever starts the node.
+pub struct Front {
+    rpc_addr: String,
+    stopping: Stopping,
+    stage: watch::Sender<Stage>,
+    services: watch::Sender<Services>,
+    /// What those are told who watch the node's health.
+    healthy: watch::Sender<bool>,
+}
+
+impl Front {
+    /// `rpc_addr` is where the node says that it can be reached; `what` is what it is about before it serves.
+    pub fn new(rpc_addr: &str, what: &str, stopping: Stopping) -> Front {
+        let stage = watch::channel(Stage::Starting { what: what.to_owned(), rpc_addr: rpc_addr.to_owned() }).0;
+        let healthy = watch::channel(false).0;
+        let seen = stage.clone();
+        let refusal = move || match &*seen.borrow() {
+            Stage::Starting { what, .. } => ApiError::Starting { what: what.clone() }.into(),
+            // It was opened since the call was looked at.
+            Stage::Serving(_) => ApiError::NoLeader.into(),
+        };
+        let services = Services::new().refuse_others(Arc::new(refusal));
+        let services = crate::add_standard(services, None, healthy.subscribe());
+        Front { rpc_addr: rpc_addr.to_owned(), stopping, stage, services: watch::channel(services).0, healthy }
+    }
+
+    /// What it is about now, for people.
+    pub fn is_about(&self, what: String) {
+        self.stage.send(Stage::Starting { what, rpc_addr: self.rpc_addr.clone() });
+    }
+
+    /// From here on the log is served, and what `add` adds to it.
+    pub fn open(self, service: Service, add: impl FnOnce(Services) -> Services) {
+        let Front { stopping, stage, services, healthy, .. } = self;
+        let serves = crate::add_log(add(Services::new()), service.clone());
+        services.send(crate::add_standard(serves, Some(&service), healthy.subscribe()));
+        crate::follow_health(service.node().clone(), stopping, healthy);
+        stage.send(Stage::Serving(service));
+    }
+
+    /// For a gRPC listener.
+    pub fn services(&self) -> watch::Receiver<Services> {
+        self.services.subscribe()
+    }
+
+    /// For an HTTP listener.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+}
