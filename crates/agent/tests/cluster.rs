@@ -95,6 +95,30 @@ async fn the_books_scenario_nodes_join_replicate_and_one_leaves() {
     third.shutdown().await;
 }
 
+/// Whom an answer, or a failure, names as the leader.
+fn leader_named(metadata: &tonic::metadata::MetadataMap) -> Option<&str> {
+    metadata.get("seedlog-leader").map(|leader| leader.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn what_a_follower_answers_names_the_leader_and_what_the_leader_answers_does_not() {
+    let first = start(config("node-0", &[])).await;
+    let second = start(config("node-1", &[&first])).await;
+    until("two voters", || voters(&second) == 2).await;
+    let wanted = format!("{:016x}@{}", first.identity().node_id, first.rpc_addr());
+
+    let produced = client!(second).produce(one("foo")).await.unwrap();
+    assert_eq!(leader_named(produced.metadata()), Some(wanted.as_str()));
+    let refused = client!(second).produce(ProduceRequest::default()).await.unwrap_err();
+    assert_eq!(leader_named(refused.metadata()), Some(wanted.as_str()), "{refused:?}");
+    assert!(ApiError::from_status(&refused).is_some(), "beside its facts");
+    let stream = client!(second).produce_stream(futures_util::stream::iter([one("bar")])).await.unwrap();
+    assert_eq!(leader_named(stream.metadata()), Some(wanted.as_str()));
+    assert_eq!(leader_named(client!(first).produce(one("foo")).await.unwrap().metadata()), None);
+    second.shutdown().await;
+    first.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_miss_on_a_follower_is_the_leaders_word_and_a_wait_there_is_woken() {
     let first = start(config("node-0", &[])).await;

@@ -324,6 +324,8 @@ pub struct TransferLeader {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The server at --addr says what it knows; if another one leads and can be reached, that one is asked, too.
+With --output json a server that answered also says its heartbeat_ms, and sync_us: what a sync of its disk
+took when it started. If the heartbeat is too small for that, stderr says so, and what to set.
 
 Examples:
   seedlog status

@@ -8,6 +8,7 @@ use crate::table::table;
 use seedlog_client::Server;
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub async fn run(args: Status, format: Output) -> Result<ExitCode, Failure> {
     let servers = listed(&args.connection.addr).await?;
@@ -16,7 +17,25 @@ pub async fn run(args: Status, format: Output) -> Result<ExitCode, Failure> {
         Output::Json => output::json(&json!({ "servers": servers.iter().map(as_json).collect::<Vec<_>>() })),
     }
     .map_err(Failure::Stdout)?;
+    for warning in servers.iter().filter_map(|server| slow_disk(server, &servers)) {
+        eprintln!("seedlog: {warning}");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A server's disk for which its heartbeat is too small. One that is alone waits for nobody's.
+fn slow_disk(server: &Server, servers: &[Server]) -> Option<String> {
+    let (least, alone) = (server.heartbeat_ms_least, servers.len() == 1);
+    (least > 0 && !alone).then(|| {
+        let sync = Duration::from_micros(server.sync_us.unwrap_or(0));
+        format!(
+            "a sync of the disk of {} ({}) took {sync:?} when it started, and its heartbeat is {} ms: a leader will look \
+             dead now and then; on every node, set --heartbeat-ms to {least} at least",
+            server.id,
+            name_shown(server),
+            server.heartbeat_ms
+        )
+    })
 }
 
 fn shown(servers: &[Server]) -> String {
@@ -61,6 +80,9 @@ fn as_json(server: &Server) -> Value {
             "committed_index": server.committed_index,
             "applied_index": server.applied_index,
             "version": server.version,
+            "heartbeat_ms": server.heartbeat_ms,
+            "sync_us": server.sync_us,
+            "heartbeat_ms_least": Some(server.heartbeat_ms_least).filter(|least| *least > 0),
         });
         if let (Value::Object(shown), Value::Object(known)) = (&mut shown, known) {
             shown.extend(known);
@@ -74,6 +96,22 @@ mod tests {
     use super::*;
     use crate::servers::tests::server;
     use seedlog_client::Role;
+
+    #[test]
+    fn a_disk_too_slow_for_the_heartbeat_is_named_with_both_numbers_and_what_would_do() {
+        let slow = Server {
+            sync_us: Some(90_000),
+            heartbeat_ms: 150,
+            heartbeat_ms_least: 180,
+            ..server("1", Role::Leader, true)
+        };
+        let cluster = [slow.clone(), server("2", Role::Voter, false)];
+        let warning = slow_disk(&slow, &cluster).unwrap();
+        assert!(warning.contains("1 (node-1) took 90ms") && warning.contains("is 150 ms"), "{warning}");
+        assert!(warning.ends_with("set --heartbeat-ms to 180 at least"), "{warning}");
+        assert_eq!(slow_disk(&slow, &cluster[..1]), None);
+        assert_eq!(slow_disk(&cluster[1], &cluster), None);
+    }
 
     #[test]
     fn columns_line_up_and_what_is_not_known_is_a_dash() {

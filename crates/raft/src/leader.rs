@@ -34,6 +34,14 @@ impl Node {
         }
     }
 
+    /// Who leads, if that is known and another node.
+    pub fn leader_elsewhere(&self) -> Option<LeaderHint> {
+        match self.leader_now() {
+            Leading::There(leader) => Some(leader),
+            Leading::Here | Leading::Nobody => None,
+        }
+    }
+
     /// Waits for a leader until `deadline`.
     pub(crate) async fn leader(&self, deadline: Instant) -> Leading {
         self.leader_but(None, deadline).await

@@ -5,6 +5,7 @@ use crate::applied::Progress;
 use crate::error::{NotReady, StartError};
 use crate::late_clock::LateClock;
 use crate::machine::Machine;
+use crate::pace::Pace;
 use crate::peer::{Forwarder, Peers};
 use crate::settings::NodeConfig;
 use crate::space::Space;
@@ -55,6 +56,7 @@ struct Inner {
     quiet: watch::Sender<bool>,
     stop: Stop,
     late_clock: LateClock,
+    pace: Pace,
     pristine: bool,
 }
 
@@ -93,6 +95,7 @@ impl Node {
             tracing::warn!(%torn, "an unfinished last write was cut");
         }
 
+        let pace = Pace::measure(disk.clone(), &group_dir, config.heartbeat).await;
         let stop = Stop::new();
         let space = Arc::new(Space::new(disk, group_dir, config.reserve_bytes));
         let tail = Tail::new(recovered.last_purged, recovered.last, config.tail_bytes_max);
@@ -127,6 +130,18 @@ impl Node {
             raft.trigger().elect(false).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         }
 
+        // Alone, it waits for nobody's heartbeat.
+        if !is_only_voter(&raft, config.node_id).await?
+            && let Some(least) = pace.heartbeat_least()
+        {
+            let (sync, heartbeat) = (pace.sync.unwrap_or_default(), pace.heartbeat);
+            tracing::warn!(
+                "a sync of this node's disk takes {sync:?} and the heartbeat is {heartbeat:?}: a leader will look dead \
+                 now and then; on every node, set heartbeat-ms to {} at least",
+                least.as_millis()
+            );
+        }
+
         let freed = watch::channel(0).0;
         drop(spawn(supervise(raft.clone(), stop.clone())));
         let freeing = trim::follow(raft.clone(), store.clone(), progress.clone(), freed.clone());
@@ -158,6 +173,7 @@ impl Node {
             quiet: watch::channel(false).0,
             stop,
             late_clock,
+            pace,
             pristine,
         };
         let node = Node { inner: Arc::new(inner) };
@@ -219,6 +235,11 @@ impl Node {
         let membership = &seen.committed_membership_config;
         membership.log_id().as_ref().map(types::entry_id) <= applied
             && membership.membership().get_node(&self.config().node_id).is_some()
+    }
+
+    /// The heartbeat, and what a sync took when this node started.
+    pub fn pace(&self) -> Pace {
+        self.inner.pace
     }
 
     pub fn status(&self) -> Status {

@@ -20,6 +20,7 @@ pub enum Stage {
     Serving(Service),
 }
 
+#[cfg(feature = "http")]
 impl Stage {
     pub(crate) fn rpc_addr(&self) -> &str {
         match self {

@@ -1,6 +1,7 @@
 //! `log.v1.Log` and `log.v1.Admin`: what comes in over gRPC.
 
 use crate::consume_stream::consume_stream;
+use crate::leader_hint;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::produce_stream::pump;
 use crate::service::Service;
@@ -46,8 +47,8 @@ impl Log for Grpc {
     type ProduceStreamStream = Answers<ProduceResponse>;
 
     async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
-        let response = self.service.produce(received(request)?).await?;
-        Ok(Response::new(wire(response)?))
+        let answer = self.service.produce(received(request)?).await;
+        leader_hint::hinted(&self.service, answer)
     }
 
     async fn consume(&self, request: Request<ConsumeRequest>) -> Result<Response<ConsumeResponse>, Status> {
@@ -70,7 +71,8 @@ impl Log for Grpc {
         let requests = wire_stream(request.into_inner()).map_err(blame);
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
         seedlog_runtime::spawn(pump(self.service.clone(), requests, sender));
-        Ok(Response::new(wire_stream(ReceiverStream::new(answers)).boxed()))
+        let answers = Response::new(wire_stream(ReceiverStream::new(answers)).boxed());
+        Ok(leader_hint::with_hint(&self.service, answers))
     }
 
     async fn get_servers(&self, _request: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
@@ -81,43 +83,43 @@ impl Log for Grpc {
 #[tonic::async_trait]
 impl Admin for Grpc {
     async fn trim(&self, request: Request<TrimRequest>) -> Result<Response<TrimResponse>, Status> {
-        Ok(Response::new(wire(self.service.trim(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.trim(received(request)?).await)
     }
 
     async fn set_retention(
         &self,
         request: Request<SetRetentionRequest>,
     ) -> Result<Response<SetRetentionResponse>, Status> {
-        Ok(Response::new(wire(self.service.set_retention(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.set_retention(received(request)?).await)
     }
 
     async fn fence(&self, request: Request<FenceRequest>) -> Result<Response<FenceResponse>, Status> {
-        Ok(Response::new(wire(self.service.fence(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.fence(received(request)?).await)
     }
 
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
-        Ok(Response::new(wire(self.service.describe(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.describe(received(request)?).await)
     }
 
     async fn remove_server(
         &self,
         request: Request<RemoveServerRequest>,
     ) -> Result<Response<RemoveServerResponse>, Status> {
-        Ok(Response::new(wire(self.service.remove_server(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.remove_server(received(request)?).await)
     }
 
     async fn replace_server(
         &self,
         request: Request<ReplaceServerRequest>,
     ) -> Result<Response<ReplaceServerResponse>, Status> {
-        Ok(Response::new(wire(self.service.replace_server(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.replace_server(received(request)?).await)
     }
 
     async fn transfer_leader(
         &self,
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderResponse>, Status> {
-        Ok(Response::new(wire(self.service.transfer_leader(received(request)?).await?)?))
+        leader_hint::hinted(&self.service, self.service.transfer_leader(received(request)?).await)
     }
 }
 

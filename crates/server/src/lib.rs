@@ -14,6 +14,7 @@ mod health;
 mod heard;
 #[cfg(feature = "http")]
 pub mod http;
+mod leader_hint;
 mod limits;
 mod produce;
 mod produce_stream;
@@ -26,6 +27,7 @@ mod stopping;
 pub use front::{Front, Stage};
 pub use grpc::add_log;
 pub use heard::{Heard, HeardState, Hearsay, NoHearsay};
+pub use leader_hint::LEADER;
 pub use limits::{BadLimit, Limits, MESSAGE_BYTES_MAX};
 pub use service::Service;
 pub use stopping::Stopping;

@@ -4,7 +4,7 @@ use crate::heard::Heard;
 use crate::service::Service;
 use seedlog_api::ApiError;
 use seedlog_api::v1::{GetServersResponse, Role, Server};
-use seedlog_raft::Status;
+use seedlog_raft::{Pace, Status};
 use std::time::Duration;
 
 /// How long a question about the servers waits for this node to know.
@@ -20,7 +20,14 @@ impl Service {
         let status = self.node().status();
         let heard = self.heard();
         let mut servers = servers(&status, self.cluster_id(), self.rpc_addr());
+        let Pace { heartbeat, sync } = self.node().pace();
+        let least = self.node().pace().heartbeat_least().unwrap_or_default();
         for server in &mut servers {
+            if server.id == shown_id(status.node_id) {
+                server.heartbeat_ms = heartbeat.as_millis() as u64;
+                server.sync_us = sync.map(|sync| sync.as_micros() as u64);
+                server.heartbeat_ms_least = least.as_millis() as u64;
+            }
             server.gossip = heard.iter().find(|heard| shown_id(heard.node_id) == server.id).map(Heard::shown);
         }
         let is_listed = |heard: &&Heard| servers.iter().any(|server| server.id == shown_id(heard.node_id));

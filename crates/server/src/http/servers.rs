@@ -39,6 +39,11 @@ struct OwnNumbers {
     committed_index: u64,
     applied_index: u64,
     version: String,
+    heartbeat_ms: u64,
+    /// Null: it could not be measured.
+    sync_us: Option<u64>,
+    /// Null: the heartbeat will do.
+    heartbeat_ms_least: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +91,9 @@ fn server(server: Server) -> ServerJson {
         committed_index: server.committed_index,
         applied_index: server.applied_index,
         version: server.version,
+        heartbeat_ms: server.heartbeat_ms,
+        sync_us: server.sync_us,
+        heartbeat_ms_least: Some(server.heartbeat_ms_least).filter(|least| *least > 0),
     });
     let gossip = server.gossip.map(gossip);
     let Server { id, name, rpc_addr, is_leader, cluster_id, matched_index, .. } = server;
