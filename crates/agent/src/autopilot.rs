@@ -21,10 +21,15 @@ const EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Change {
     AddLearner(Member),
-    /// To these.
-    Voters {
+    /// This learner votes, in the place of a dead voter if there is one.
+    Promote {
+        node_id: u64,
+        name: String,
+        replaces: Option<u64>,
+    },
+    /// To these voters; it was begun and not ended.
+    End {
         voters: BTreeSet<u64>,
-        why: String,
     },
     Remove {
         node_id: u64,
@@ -38,9 +43,18 @@ impl fmt::Display for Change {
             Change::AddLearner(member) => {
                 write!(f, "{} ({:016x}) at {} is sent the log", member.name, member.node_id, member.rpc_addr)
             }
-            Change::Voters { voters, why } => {
+            Change::Promote { node_id, name, replaces: None } => {
+                write!(f, "{name} ({node_id:016x}) votes: it has caught up")
+            }
+            Change::Promote { node_id, name, replaces: Some(dead) } => {
+                write!(
+                    f,
+                    "{name} ({node_id:016x}) votes: it has caught up, and takes the place of {dead:016x}, which is dead"
+                )
+            }
+            Change::End { voters } => {
                 let voters: Vec<String> = voters.iter().map(|node_id| format!("{node_id:016x}")).collect();
-                write!(f, "voters are {}: {why}", voters.join(", "))
+                write!(f, "voters are {}: a change that was begun is ended", voters.join(", "))
             }
             Change::Remove { node_id, why } => write!(f, "{node_id:016x} is taken out: {why}"),
         }
@@ -74,7 +88,10 @@ async fn carry_out(node: &Node, change: Change) -> bool {
             let peer = Peer { name: member.name.clone(), rpc_addr: member.rpc_addr.clone() };
             node.add_learner(member.node_id, peer).await
         }
-        Change::Voters { voters, .. } => node.set_voters(voters.clone()).await,
+        Change::Promote { node_id, replaces, .. } => {
+            node.change_voters(BTreeSet::from([*node_id]), replaces.iter().copied().collect()).await
+        }
+        Change::End { .. } => node.change_voters(BTreeSet::new(), BTreeSet::new()).await,
         Change::Remove { node_id, .. } => node.remove_member(*node_id).await,
     };
     match done {
@@ -101,8 +118,7 @@ fn decide(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Opt
     };
 
     if let Some(voters) = &status.halfway_to {
-        let why = "a change that was begun is ended".to_owned();
-        return Some(Change::Voters { voters: voters.clone(), why });
+        return Some(Change::End { voters: voters.clone() });
     }
     for known in seen.others.values().filter(|known| known.is_alive()) {
         let stranger = &known.member;
@@ -118,15 +134,9 @@ fn decide(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Opt
             continue;
         }
         let namesake = status.members.iter().find(|m| m.voter && m.name == learner.name && !is_alive(m.node_id));
-        let mut voters = voters.clone();
-        voters.insert(learner.node_id);
-        let mut why = format!("{} has caught up", learner.name);
-        if let Some(dead) = namesake {
-            voters.remove(&dead.node_id);
-            why = format!("{} has caught up, and takes the place of a dead voter of its name", learner.name);
-        }
-        if voters.len() <= VOTERS_MAX {
-            return Some(Change::Voters { voters, why });
+        let replaces = namesake.map(|dead| dead.node_id);
+        if replaces.is_some() || voters.len() < VOTERS_MAX {
+            return Some(Change::Promote { node_id: learner.node_id, name: learner.name.clone(), replaces });
         }
     }
     for gone in status.members.iter().filter(|member| !is_alive(member.node_id)) {
@@ -204,10 +214,6 @@ mod tests {
         (status, Members { me: member(1), started, others, join: BTreeMap::new() })
     }
 
-    fn voters(of: &[u64]) -> BTreeSet<u64> {
-        of.iter().copied().collect()
-    }
-
     #[tokio::test]
     async fn a_stranger_of_the_cluster_becomes_a_learner_and_one_of_another_does_not() {
         let now = clock::now();
@@ -231,8 +237,8 @@ mod tests {
     async fn a_learner_votes_once_it_has_caught_up() {
         let now = clock::now();
         let (mut status, seen) = world(&[(1, true), (2, false)], &[(2, State::Alive)], now);
-        let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
-        assert_eq!(set, voters(&[1, 2]));
+        let promoted = Change::Promote { node_id: 2, name: "node-2".into(), replaces: None };
+        assert_eq!(decide(&status, &seen, now, HOUR), Some(promoted));
         for behind in [None, Some(10)] {
             status.members[1].matched_index = behind;
             assert_eq!(decide(&status, &seen, now, HOUR), None);
@@ -246,8 +252,8 @@ mod tests {
         let members = [(1, true), (2, true), (3, true), (13, false)];
         let others = [(2, State::Alive), (3, State::Dead { since: now }), (13, State::Alive)];
         let (status, seen) = world(&members, &others, now);
-        let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
-        assert_eq!(set, voters(&[1, 2, 13]));
+        let promoted = Change::Promote { node_id: 13, name: "node-3".into(), replaces: Some(3) };
+        assert_eq!(decide(&status, &seen, now, HOUR), Some(promoted));
     }
 
     #[tokio::test]
@@ -300,9 +306,8 @@ mod tests {
         let now = clock::now();
         let (mut status, seen) =
             world(&[(1, true), (2, true), (3, true)], &[(2, State::Alive), (4, State::Alive)], now);
-        status.halfway_to = Some(voters(&[1, 2]));
-        let Some(Change::Voters { voters: set, .. }) = decide(&status, &seen, now, HOUR) else { panic!() };
-        assert_eq!(set, voters(&[1, 2]));
+        status.halfway_to = Some(BTreeSet::from([1, 2]));
+        assert_eq!(decide(&status, &seen, now, HOUR), Some(Change::End { voters: BTreeSet::from([1, 2]) }));
     }
 
     #[tokio::test]

@@ -28,13 +28,17 @@ impl Node {
         self.change(ChangeMembers::AddNodes(BTreeMap::from([(node_id, peer)]))).await
     }
 
-    /// Makes these members the voters, in one change; a voter that is not among them is a member no more.
-    /// Only the leader does it.
+    /// Lets these members vote, and takes those voters out, in one change; without any, a change that was begun is
+    /// ended. Only the leader does it.
+    ///
+    /// What is asked for is the difference, and never a whole set: between a look at the membership and a change of it
+    /// there may have been another change.
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub async fn set_voters(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
-        self.change(ChangeMembers::ReplaceAllVoters(voters)).await
+    pub async fn change_voters(&self, add: BTreeSet<u64>, remove: BTreeSet<u64>) -> Result<(), ChangeError> {
+        let both = vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)];
+        self.change(ChangeMembers::Batch(both)).await
     }
 
     /// Takes a member out, whatever it was.
@@ -77,12 +81,10 @@ impl Node {
         if !member.voter {
             return self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node_id]))).await;
         }
-        let voters = status.members.iter().filter(|member| member.voter && member.node_id != node_id);
-        let voters: BTreeSet<u64> = voters.map(|member| member.node_id).collect();
-        if voters.is_empty() {
+        if !status.members.iter().any(|member| member.voter && member.node_id != node_id) {
             return Err(ChangeError::LastVoter { node_id });
         }
-        self.set_voters(voters).await
+        self.change_voters(BTreeSet::new(), BTreeSet::from([node_id])).await
     }
 
     pub(crate) async fn transfer_here(&self, to: Option<u64>) -> Result<(), ChangeError> {

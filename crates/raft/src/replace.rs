@@ -62,7 +62,7 @@ impl Node {
         if alive <= voters.len() / 2 {
             return Err(ChangeError::NoLiveMajority { alive, voters: voters.len() });
         }
-        self.set_voters(voters).await
+        self.change_voters(BTreeSet::from([new]), BTreeSet::from([old])).await
     }
 
     fn leading_status(&self) -> Result<Status, ChangeError> {

@@ -91,7 +91,7 @@ async fn cluster() -> Vec<Machine> {
             let peer = Peer { name: format!("node-{node_id}"), rpc_addr: address(node_id) };
             first.add_learner(node_id, peer).await.unwrap();
         }
-        first.set_voters(BTreeSet::from_iter(1..=NODES)).await.unwrap();
+        first.change_voters(BTreeSet::from_iter(1..=NODES), BTreeSet::new()).await.unwrap();
     });
     grown.await.unwrap();
     machines
