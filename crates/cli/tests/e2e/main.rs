@@ -14,6 +14,7 @@ mod cluster;
 mod conditions;
 mod crash;
 mod deadlines;
+mod faults;
 mod full_disk;
 mod grpc_bytes;
 mod health;
