@@ -18,8 +18,8 @@ fn a_node_that_comes_back_at_another_address_keeps_its_place() {
         assert_eq!(trial.cluster.ids().len(), 3);
         trial.some_more();
         // Nothing goes without it now.
-        let killed = Instant::now();
         trial.cluster.kill(other);
+        let killed = Instant::now();
         trial.resumes(killed, "kill -9 of another one, so that the one that moved is needed");
         trial.some_more();
         trial.cluster.start(other);

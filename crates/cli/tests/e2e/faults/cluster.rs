@@ -162,20 +162,23 @@ impl Cluster {
         eventually("one leads", || self.led()).0
     }
 
-    /// The node with this number, as the leader sees it, once it votes and is hardly behind: its id.
+    /// The id of the node with this number, once it serves, votes, and is hardly behind: as the leader sees it, and as it
+    /// says itself, since the leader remembers one that has just gone for what it was.
     pub fn votes(&self, number: usize) -> String {
         /// Entries under way while the load goes on.
         const LAG_MAX: u64 = 100;
         eventually(&format!("{} votes and has caught up", NAMES[number]), || {
             let (_, servers) = self.led()?;
-            let last = servers.iter().find(|server| server.is_leader)?.last_index;
-            let votes = servers.iter().find(|server| {
+            let caught_up = servers.iter().find(|server| server.is_leader)?.last_index.saturating_sub(LAG_MAX);
+            let seen = servers.iter().find(|server| {
                 server.name == NAMES[number]
                     && server.rpc_addr == self.address(number)
                     && matches!(server.role(), Role::Leader | Role::Voter)
-                    && (server.is_leader || server.matched_index.is_some_and(|matched| matched + LAG_MAX >= last))
-            });
-            votes.map(|server| server.id.clone())
+                    && (server.is_leader || server.matched_index.is_some_and(|matched| matched >= caught_up))
+            })?;
+            let own = self.servers(number)?;
+            let is_there = own.iter().any(|server| server.id == seen.id && server.applied_index >= caught_up);
+            is_there.then(|| seen.id.clone())
         })
     }
 

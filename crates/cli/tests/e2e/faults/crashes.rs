@@ -9,8 +9,8 @@ use std::time::Instant;
 fn writes_go_on_when_the_leader_is_killed_and_it_comes_back_as_a_follower() {
     trial(|trial| {
         let leader = trial.cluster.leader();
-        let killed = Instant::now();
         trial.cluster.kill(leader);
+        let killed = Instant::now();
         trial.resumes(killed, "kill -9 of the leader");
         trial.some_more();
         trial.cluster.start(leader);
@@ -23,8 +23,8 @@ fn writes_go_on_when_the_leader_is_killed_and_it_comes_back_as_a_follower() {
 fn writes_go_on_when_a_follower_is_killed_and_it_catches_up() {
     trial(|trial| {
         let [follower, _] = trial.cluster.others(trial.cluster.leader());
-        let killed = Instant::now();
         trial.cluster.kill(follower);
+        let killed = Instant::now();
         trial.resumes(killed, "kill -9 of a follower");
         trial.some_more();
         trial.cluster.start(follower);

@@ -119,16 +119,30 @@ impl Load {
         next >= self.end.load(Ordering::Relaxed)
     }
 
-    /// How long after `since` a call made after it was answered: by the first producer, and by the last one. None while
-    /// one of them waits.
-    pub fn resumed(&self, since: Instant, producers: usize) -> Option<(Duration, Duration)> {
+    /// How the load went on after `since`. None while one of the producers waits for its first answer.
+    pub fn resumed(&self, since: Instant, producers: usize) -> Option<Resumed> {
         let acks = self.acks.lock().unwrap();
         let mut first = vec![None; producers];
+        let (mut until, mut longest_pause) = (Instant::now(), Duration::ZERO);
         // They come in the order of their answers, and the newest are looked for.
-        for ack in acks.iter().rev().take_while(|ack| ack.at >= since).filter(|ack| ack.begun >= since) {
-            first[ack.value.producer] = Some(ack.at - since);
+        for ack in acks.iter().rev().take_while(|ack| ack.at >= since) {
+            longest_pause = longest_pause.max(until.saturating_duration_since(ack.at));
+            until = ack.at;
+            if ack.begun >= since {
+                first[ack.value.producer] = Some(ack.at - since);
+            }
         }
+        longest_pause = longest_pause.max(until.saturating_duration_since(since));
         let first: Vec<Duration> = first.into_iter().collect::<Option<_>>()?;
-        Some((*first.iter().min()?, *first.iter().max()?))
+        Some(Resumed { first: *first.iter().min()?, last: *first.iter().max()?, longest_pause })
     }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Resumed {
+    /// Until a call that was made afterwards was answered: the first producer's, and the last one's.
+    pub first: Duration,
+    pub last: Duration,
+    /// Without an answer to anybody.
+    pub longest_pause: Duration,
 }

@@ -8,12 +8,12 @@ use std::time::Instant;
 fn the_leader_is_cut_off(cut: Cut, how: &str) {
     trial(|trial| {
         let leader = trial.cluster.leader();
-        let happened = Instant::now();
         trial.cluster.cut_off(leader, cut);
+        let happened = Instant::now();
         trial.resumes(happened, &format!("the leader {how}"));
         trial.some_more();
-        let mended = Instant::now();
         trial.cluster.mend(leader);
+        let mended = Instant::now();
         trial.resumes(mended, "the link is mended");
         trial.cluster.votes(leader);
     });

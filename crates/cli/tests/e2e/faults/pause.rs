@@ -8,12 +8,12 @@ use std::time::Instant;
 fn writes_go_on_while_the_leader_stands_still_and_when_it_wakes_up_and_thinks_that_it_leads() {
     trial(|trial| {
         let leader = trial.cluster.leader();
-        let stopped = Instant::now();
         trial.cluster.signal(leader, "-STOP");
+        let stopped = Instant::now();
         trial.resumes(stopped, "SIGSTOP of the leader");
         trial.some_more();
-        let woken = Instant::now();
         trial.cluster.signal(leader, "-CONT");
+        let woken = Instant::now();
         trial.resumes(woken, "SIGCONT of the one that led");
         trial.cluster.votes(leader);
     });

@@ -2,7 +2,7 @@
 
 use super::check::{History, Read, violations};
 use super::cluster::{Cluster, NODES, eventually};
-use super::load::Load;
+use super::load::{Load, Resumed};
 use super::network::in_a_network;
 use super::{producers, tail};
 use std::sync::Arc;
@@ -59,9 +59,13 @@ impl Trial {
 
     /// Writes go on soon after `since`, when a majority was there (again).
     pub fn resumes(&self, since: Instant, after: &str) {
-        let (first, last) = eventually("writes go on", || self.load.resumed(since, PRODUCERS));
-        eprintln!("{after}: writes went on after {first:.2?}, those of all {PRODUCERS} producers after {last:.2?}");
-        assert!(first <= RESUMES_WITHIN, "{after}: {first:?}; {:#?}", self.load.failures());
+        let resumed = eventually("writes go on", || self.load.resumed(since, PRODUCERS));
+        let Resumed { first, last, longest_pause } = resumed;
+        eprintln!(
+            "{after}: writes went on after {first:.2?}, those of all {PRODUCERS} producers after {last:.2?}; longest \
+             without an answer: {longest_pause:.2?}"
+        );
+        assert!(first.max(longest_pause) <= RESUMES_WITHIN, "{after}: {resumed:?}; {:#?}", self.load.failures());
     }
 
     /// Nothing lost, nothing doubled, no gap and no step back: on every node, and for all who followed.
