@@ -43,16 +43,44 @@ pub struct History {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    Lost { node: String, offset: u64, acked: Value, found: Option<Value> },
-    Doubled { node: String, offset: u64, value: Value },
+    Lost {
+        node: String,
+        offset: u64,
+        acked: Value,
+        found: Option<Value>,
+    },
+    Doubled {
+        node: String,
+        offset: u64,
+        value: Value,
+    },
     /// A producer's record is there, and the one before it is not.
-    LeftOut { node: String, offset: u64, value: Value, expected: u64 },
-    NobodysRecord { node: String, offset: u64 },
+    LeftOut {
+        node: String,
+        offset: u64,
+        value: Value,
+        expected: u64,
+    },
+    NobodysRecord {
+        node: String,
+        offset: u64,
+    },
     /// Between the records of one reader: followers and nodes alike.
-    Gap { reader: String, expected: u64, offset: u64 },
-    StepBack { reader: String, expected: u64, offset: u64 },
+    Gap {
+        reader: String,
+        expected: u64,
+        offset: u64,
+    },
+    StepBack {
+        reader: String,
+        expected: u64,
+        offset: u64,
+    },
     /// Two readers have different records at one offset, or one of them has none.
-    Differ { readers: [String; 2], offset: u64 },
+    Differ {
+        readers: [String; 2],
+        offset: u64,
+    },
 }
 
 /// All that is wrong.
@@ -136,7 +164,11 @@ mod tests {
     }
 
     fn log(values: &[(usize, u64)]) -> Vec<Read> {
-        values.iter().enumerate().map(|(at, (producer, sequence))| (at as u64, Some(value(*producer, *sequence)))).collect()
+        values
+            .iter()
+            .enumerate()
+            .map(|(at, (producer, sequence))| (at as u64, Some(value(*producer, *sequence))))
+            .collect()
     }
 
     /// Two producers, one of them with a record that was never acknowledged; two nodes, one who follows.
@@ -175,12 +207,8 @@ mod tests {
     #[test]
     fn an_acknowledged_record_in_whose_place_another_is_is_lost_although_all_agree() {
         let found = wrong(|history| history.acked[0] = (0, value(1, 0)));
-        let lost = |node: &str| Violation::Lost {
-            node: node.into(),
-            offset: 0,
-            acked: value(1, 0),
-            found: Some(value(0, 0)),
-        };
+        let lost =
+            |node: &str| Violation::Lost { node: node.into(), offset: 0, acked: value(1, 0), found: Some(value(0, 0)) };
         assert_eq!(found, [lost("a"), lost("b")]);
     }
 

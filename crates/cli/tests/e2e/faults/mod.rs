@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod crashes;
 mod load;
+mod memory;
 mod network;
 mod partitions;
 mod pause;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
 
 /// Requests of one stream at once; at most as many as are remembered.
 const IN_FLIGHT_MAX: usize = 32;
@@ -73,12 +74,14 @@ impl Stream {
     /// Again from the first that was not answered, and then new ones.
     async fn send(&self, mut sender: ProduceSender, begun: &Mutex<VecDeque<Instant>>) -> Result<(), Error> {
         let mut sequence = self.answered.load(Relaxed);
+        let mut beat = tokio::time::interval(self.pause);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if sequence == self.next.load(Relaxed) {
                 if self.load.is_stopped() {
                     return Ok(());
                 }
-                tokio::time::sleep(self.pause).await;
+                beat.tick().await;
             }
             let value = Value { producer: self.producer, sequence };
             // Before it goes out: the answer may be there before this returns.

@@ -11,38 +11,40 @@ use tokio::task::JoinHandle;
 
 /// From the moment that a majority is back.
 const RESUMES_WITHIN: Duration = Duration::from_secs(5);
-/// Two call, two stream.
-const PRODUCERS: usize = 4;
-const TAILS: usize = 2;
-/// A few hundred records a second: steady, and with time left for those who have to recover.
-const PAUSE: Duration = Duration::from_millis(5);
+/// What the load is.
+pub struct Shape {
+    /// Producers that wait for each answer, and such that do not.
+    pub calling: usize,
+    pub streaming: usize,
+    /// Of each: between an answer and the next call; between two requests of a stream.
+    pub pause: Duration,
+    /// Bytes of a value, at least.
+    pub value_bytes: usize,
+    pub tails: usize,
+}
+
+/// A few hundred records a second: with time left for those who have to recover.
+const STEADY: Shape = Shape { calling: 2, streaming: 2, pause: Duration::from_millis(5), value_bytes: 0, tails: 2 };
 /// So many records between one thing that happens and the next.
 const SOME: usize = 200;
 /// For all of it to be read, by everybody.
-const READ_MAX: Duration = Duration::from_secs(30);
+const READ_MAX: Duration = Duration::from_secs(60);
 
 pub struct Trial {
     pub cluster: Cluster,
-    load: Arc<Load>,
+    pub load: Arc<Load>,
     producers: Vec<JoinHandle<u64>>,
     tails: Vec<JoinHandle<Vec<Read>>>,
 }
 
 /// What happens to the cluster happens in `test`.
 pub fn trial(test: impl FnOnce(&mut Trial) + Send) {
+    trial_of(&STEADY, test);
+}
+
+pub fn trial_of(shape: &Shape, test: impl FnOnce(&mut Trial) + Send) {
     in_a_network(|| {
-        let cluster = Cluster::form();
-        let load = Arc::new(Load::new(cluster.addresses.clone(), 0));
-        let produced = |number: usize| {
-            let load = load.clone();
-            match number % 2 {
-                0 => cluster.runtime.spawn(producers::one_by_one(load, number, PAUSE)),
-                _ => cluster.runtime.spawn(producers::streaming(load, number, PAUSE)),
-            }
-        };
-        let producers = (0..PRODUCERS).map(produced).collect();
-        let tails = (0..TAILS).map(|number| cluster.runtime.spawn(tail::follow(load.clone(), number))).collect();
-        let mut trial = Trial { cluster, load, producers, tails };
+        let mut trial = Trial::begin(shape);
         trial.some_more();
         test(&mut trial);
         trial.some_more();
@@ -51,6 +53,22 @@ pub fn trial(test: impl FnOnce(&mut Trial) + Send) {
 }
 
 impl Trial {
+    fn begin(shape: &Shape) -> Trial {
+        let cluster = Cluster::form();
+        let load = Arc::new(Load::new(cluster.addresses.clone(), shape.value_bytes));
+        let produce = |number: usize| {
+            let (load, runtime) = (load.clone(), &cluster.runtime);
+            if number < shape.calling {
+                runtime.spawn(producers::one_by_one(load, number, shape.pause))
+            } else {
+                runtime.spawn(producers::streaming(load, number, shape.pause))
+            }
+        };
+        let producers = (0..shape.calling + shape.streaming).map(produce).collect();
+        let tails = (0..shape.tails).map(|number| cluster.runtime.spawn(tail::follow(load.clone(), number))).collect();
+        Trial { cluster, load, producers, tails }
+    }
+
     /// Returns when the load has gone on for a while.
     pub fn some_more(&self) {
         let before = self.load.acked_count();
@@ -59,10 +77,10 @@ impl Trial {
 
     /// Writes go on soon after `since`, when a majority was there (again).
     pub fn resumes(&self, since: Instant, after: &str) {
-        let resumed = eventually("writes go on", || self.load.resumed(since, PRODUCERS));
+        let resumed = eventually("writes go on", || self.load.resumed(since, self.producers.len()));
         let Resumed { first, last, longest_pause } = resumed;
         eprintln!(
-            "{after}: writes went on after {first:.2?}, those of all {PRODUCERS} producers after {last:.2?}; longest \
+            "{after}: writes went on after {first:.2?}, those of all producers after {last:.2?}; longest \
              without an answer: {longest_pause:.2?}"
         );
         assert!(first.max(longest_pause) <= RESUMES_WITHIN, "{after}: {resumed:?}; {:#?}", self.load.failures());
@@ -100,8 +118,8 @@ impl Trial {
         let found = violations(&history);
         assert!(found.is_empty(), "{} violations: {:#?}", found.len(), &found[..found.len().min(20)]);
         assert_eq!(self.load.wrong(), [""; 0]);
-        let acked = history.acked.len();
-        eprintln!("{acked} records acknowledged, each there once on {NODES} nodes and seen by {TAILS} tails in order");
+        let (acked, tails) = (history.acked.len(), history.followed.len());
+        eprintln!("{acked} records acknowledged, each there once on {NODES} nodes and seen by {tails} tails in order");
         assert!(acked > SOME);
     }
 }
