@@ -1,6 +1,6 @@
 //! Three agents, each a process on a host of its own.
 
-use super::network::{Cut, Host};
+use super::network::{Cut, Host, SWITCH};
 use crate::node::seedlog;
 use seedlog_client::{Client, Options, Role, Server};
 use std::fs::File;
@@ -125,6 +125,12 @@ impl Cluster {
     pub fn cut_off(&self, number: usize, cut: Cut) {
         let peers = self.others(number).map(|other| self.nodes[other].host.ip);
         self.nodes[number].host.cut_off(&peers, cut);
+    }
+
+    /// From its peers and from clients.
+    pub fn unplug(&self, number: usize) {
+        self.cut_off(number, Cut::Both);
+        self.nodes[number].host.cut_off(&[SWITCH], Cut::Both);
     }
 
     pub fn mend(&self, number: usize) {

@@ -9,13 +9,16 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+/// Where whoever is on the switch is.
+pub const SWITCH: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 254);
+
 /// Runs `test` on the switch, from where all hosts are reached; its threads and processes stay there.
 pub fn in_a_network<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     let inside = || {
         enter_new_namespace();
         must("ip link set lo up");
         must("ip link add switch type bridge");
-        must("ip addr add 10.9.0.254/24 dev switch");
+        must(&format!("ip addr add {SWITCH}/24 dev switch"));
         must("ip link set switch up");
         test()
     };
