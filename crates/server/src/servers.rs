@@ -133,6 +133,7 @@ mod tests {
             first_offset: 0,
             next_offset: 0,
             members: members.collect(),
+            halfway_to: None,
         };
         servers(&status, 1, "here:1")
     }
