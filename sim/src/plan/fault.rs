@@ -115,9 +115,12 @@ pub enum Fault {
     ShortWrites {
         times: u64,
     },
+    /// With `power_seed`, the power goes at the end of it: in the middle of what takes so long.
     SlowDisk {
         for_ms: u64,
         step_ms_max: u64,
+        #[serde(default)]
+        power_seed: Option<u64>,
     },
     ClockJump {
         by_ms: i64,
@@ -204,6 +207,11 @@ pub enum Fault {
     NewAddress {
         down_ms: u64,
     },
+    /// The leader is heard and hears nobody, so that what it was asked last may be committed without it; another
+    /// one leads, and trims all that is acked. When the first one hears again, its log begins behind its end.
+    Overtaken {
+        for_ms: u64,
+    },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {
         to: u32,
@@ -250,7 +258,7 @@ impl Fault {
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 12] = [
+    pub const OF_A_CLUSTER: [&'static str; 13] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -263,6 +271,7 @@ impl Fault {
         "wipe",
         "leave",
         "new_address",
+        "overtaken",
     ];
 
     /// All kinds that a plan for so many nodes may draw.
@@ -300,6 +309,7 @@ impl Fault {
             Fault::Wipe { .. } => "wipe",
             Fault::Leave { .. } => "leave",
             Fault::NewAddress { .. } => "new_address",
+            Fault::Overtaken { .. } => "overtaken",
         }
     }
 
@@ -310,6 +320,7 @@ impl Fault {
             Fault::ProcessCrashAll { .. }
                 | Fault::PowerLossAll { .. }
                 | Fault::Partition { .. }
+                | Fault::Overtaken { .. }
                 | Fault::NetworkStorm { .. }
         )
     }

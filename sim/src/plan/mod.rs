@@ -257,7 +257,11 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "write_error" => Fault::WriteError { path, skip: rng.random_range(0..10) },
         "read_error" => Fault::ReadError { path: ".store".to_owned(), skip: rng.random_range(0..30) },
         "short_writes" => Fault::ShortWrites { times: rng.random_range(1..=20) },
-        "slow_disk" => Fault::SlowDisk { for_ms: rng.random_range(200..4_000), step_ms_max: rng.random_range(5..=300) },
+        "slow_disk" => Fault::SlowDisk {
+            for_ms: rng.random_range(200..4_000),
+            step_ms_max: rng.random_range(5..=300),
+            power_seed: rng.random_bool(0.4).then_some(power_seed),
+        },
         "clock_jump" => Fault::ClockJump { by_ms: rng.random_range(-3_600_000..=3_600_000) },
         "clock_rate" => {
             Fault::ClockRate { per_mille: rng.random_range(800..=1_250), for_ms: rng.random_range(500..8_000) }
@@ -298,6 +302,7 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "leader_transfer" => Fault::LeaderTransfer { to: rng.random_range(1..=nodes) },
         "wipe" => Fault::Wipe { down_ms },
         "leave" => Fault::Leave { down_ms },
+        "overtaken" => Fault::Overtaken { for_ms: rng.random_range(1_500..4_500) },
         "new_address" => Fault::NewAddress { down_ms },
         other => unreachable!("no fault kind {other}"),
     }

@@ -57,17 +57,21 @@ impl Supervisor {
             Fault::CrashThenPowerLoss { down_ms, then_ms, power_seed } => {
                 self.crash(at, None);
                 self.after_ms(down_ms, Action::Restart { at });
-                self.after_ms(down_ms + then_ms, Action::PowerLoss { at, power_seed });
+                self.after_ms(down_ms + then_ms, Action::PowerLoss { at, power_seed, counts_as: kind });
             }
             // What the disk does is counted by the disk, when it does it.
             Fault::SyncError { path, skip } => node.inject(disk::FaultKind::SyncError, Some(path), skip, 1),
             Fault::WriteError { path, skip } => node.inject(disk::FaultKind::WriteError, Some(path), skip, 1),
             Fault::ReadError { path, skip } => node.inject(disk::FaultKind::ReadError, Some(path), skip, 1),
             Fault::ShortWrites { times } => node.inject(disk::FaultKind::ShortWrite, None, 0, times),
-            Fault::SlowDisk { for_ms, step_ms_max } => {
+            Fault::SlowDisk { for_ms, step_ms_max, power_seed } => {
                 self.world.fired(kind);
                 node.slow = true;
                 node.disk_steps(Duration::from_millis(step_ms_max));
+                if let Some(power_seed) = power_seed {
+                    let counts_as = "power_loss_while_slow";
+                    self.after_ms(for_ms, Action::PowerLoss { at, power_seed, counts_as });
+                }
                 self.after_ms(for_ms, Action::EndSlowDisk { at });
             }
             Fault::ClockJump { by_ms } => {
@@ -168,6 +172,7 @@ impl Supervisor {
                 let life = node.machine.life();
                 self.after_ms(for_ms, Action::EndPause { at, life });
             }
+            Fault::Overtaken { for_ms } => self.overtaken(for_ms),
             Fault::Wipe { down_ms } => self.wipe(at, down_ms),
             Fault::Leave { down_ms } => self.leave(at, down_ms),
             Fault::NewAddress { down_ms } => {
@@ -219,6 +224,27 @@ impl Supervisor {
     fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
         self.links.cut(&links);
         self.after_ms(for_ms, Action::Mend(links));
+    }
+
+    fn overtaken(&mut self, for_ms: u64) {
+        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        let Some((number, _)) = self.world.leader() else { return };
+        self.world.fired("overtaken");
+        let (here, others) = self.sides(&[number]);
+        self.cut(directed(between(&here, &others), Way::In), for_ms);
+        let ids: Vec<(u32, NodeId)> = self.machines().map(|machine| (machine.number, machine.id)).collect();
+        let (world, until_ns) = (self.world.clone(), now_ns() + for_ms * 1_000_000);
+        drop(tokio::spawn(async move {
+            while now_ns() < until_ns {
+                if let Some((leader, _)) = world.leader().filter(|(leader, _)| *leader != number)
+                    && let Some((_, asked)) = ids.iter().find(|(number, _)| *number == leader)
+                {
+                    let first_offset = world.lock().history.acked_next_offset();
+                    return workload::trim(world, leader, *asked, first_offset).await;
+                }
+                madsim::time::sleep(LOOK_EVERY).await;
+            }
+        }));
     }
 
     pub(super) fn flap(&mut self, flap: Flap) {

@@ -32,7 +32,7 @@ const LOOK_AGAIN_NS: u64 = 20_000_000;
 enum Action {
     Begin(Target, Fault),
     Restart { at: usize },
-    PowerLoss { at: usize, power_seed: u64 },
+    PowerLoss { at: usize, power_seed: u64, counts_as: &'static str },
     EndSlowDisk { at: usize },
     EndClockRate { at: usize },
     EndDiskFull { at: usize },
@@ -367,9 +367,9 @@ impl Supervisor {
         match action {
             Action::Begin(target, fault) => self.begin(target, fault),
             Action::Restart { at } => self.restart(at),
-            Action::PowerLoss { at, power_seed } => {
-                self.world.event("power loss after a restart");
-                self.world.fired("crash_then_power_loss");
+            Action::PowerLoss { at, power_seed, counts_as } => {
+                self.world.event("power loss");
+                self.world.fired(counts_as);
                 self.crash(at, Some(power_seed));
                 self.after_ms(RESTART_DELAY_MS, Action::Restart { at });
             }
