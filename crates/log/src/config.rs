@@ -11,8 +11,9 @@ pub struct Config {
     /// Zeros written ahead of small batches, so that their sync does not also grow the file; 0: none.
     pub prewrite_bytes: u64,
     /// At start, segments are read whole and checked, newest first, until this many bytes; the last two
-    /// always. What is older is checked when it is read. A GiB takes more than a second of processor
-    /// time even out of the page cache, most of it for moving the bytes (docs/benchmarks.md).
+    /// always, and all from the last entry on that is known to be committed. What is older is checked when
+    /// it is read. A GiB takes more than a second of processor time even out of the page cache, most of it
+    /// for moving the bytes (docs/benchmarks.md).
     pub start_check_bytes_max: u64,
     /// Whether a directory without a log may become one. If it was one before, its log is lost, and to
     /// begin a new one would forget what was acked.

@@ -152,10 +152,21 @@ impl Survey {
         Ok(Survey { start, segments, leftovers })
     }
 
-    /// Checks the newest segments up to `bytes_max`, always the last one, and what a missing state is
-    /// computed from.
+    /// Checks the newest segments up to `bytes_max`, always the last one, what a missing state is computed
+    /// from, and the one with the last entry known to be committed, with all behind it.
     pub fn check(&self, disk: &dyn Disk, dir: &Path, bytes_max: u64) -> Result<Checked, OpenError> {
-        let first_scanned = self.first_to_scan(disk, dir, bytes_max)?;
+        let checked = self.check_from(disk, dir, self.first_to_scan(disk, dir, bytes_max)?)?;
+        // Mending reads that entry, and the fold all behind it: its damage must show here, where nothing
+        // has been changed yet. A state names the entry before it by itself.
+        let at = checked.fold_starts_at();
+        let start = &checked.segments[at];
+        if start.scanned.is_none() && Some(start.before.next_index()) <= checked.committed {
+            return self.check_from(disk, dir, at);
+        }
+        Ok(checked)
+    }
+
+    fn check_from(&self, disk: &dyn Disk, dir: &Path, first_scanned: usize) -> Result<Checked, OpenError> {
         let mut segments: Vec<Known> = Vec::new();
         let mut before = self.segments[0].state.clone();
         let (mut committed, mut tail_bytes) = (None, Bytes::new());
@@ -254,6 +265,13 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    /// The newest segment before which all is known to be committed.
+    fn fold_starts_at(&self) -> usize {
+        let next = self.committed.map_or(0, |index| index + 1);
+        let starts = self.segments.iter().rposition(|known| known.before.next_index() <= next);
+        starts.expect("the first segment starts behind a committed entry")
+    }
+
     /// Brings the files to where the log can be written to, durably.
     fn mend(
         self,
@@ -306,13 +324,7 @@ impl Checked {
         let reader = Reader { shared: shared.clone() };
         let (segments, committed) = (&self.segments, self.committed);
         let last = tail.after.last;
-        let checkpoint = segments
-            .iter()
-            .rev()
-            .map(|known| &known.before)
-            .find(|before| before.last.is_none_or(|last| Some(last.index) <= committed))
-            .expect("the first segment starts behind a committed entry")
-            .clone();
+        let checkpoint = segments[self.fold_starts_at()].before.clone();
         let recovered = Recovered {
             last_purged: segments[0].before.last,
             last,

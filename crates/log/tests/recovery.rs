@@ -172,6 +172,29 @@ fn damage_in_a_segment_that_was_not_checked_at_start_is_never_served() {
 }
 
 #[test]
+fn a_damaged_last_committed_entry_is_refused_before_anything_is_changed_however_far_back_it_is() {
+    // Found by fuzzing: its segment was not read, and only the mended log, read for the entry's id, was refused.
+    let given = ["first", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r"];
+    let (disk, mut opened) = log_of(&given[..1]);
+    opened.writer.set_committed(0);
+    append(&mut opened, &given[1..]);
+    drop(opened);
+    disk.crash_process();
+    let store = stores(&disk).remove(0);
+    let position = position_of(&disk, &store, "first");
+    let unchecked = Config { start_check_bytes_max: 0, ..tiny() };
+    disk.corrupt(&store, position, 1);
+    let contents = || disk.paths().into_iter().map(|path| disk.cached_bytes(&path)).collect::<Vec<_>>();
+    let before = contents();
+    let Err(OpenError::Damaged(damage)) = reopen(&disk, &unchecked) else { panic!("flipped and not refused") };
+    assert_eq!((damage.file, damage.first_index), (store.clone(), 0));
+    assert!(contents() == before, "a refused start changed the disk");
+    disk.corrupt(&store, position, 1);
+    let again = reopen(&disk, &unchecked).unwrap();
+    assert_eq!((values(&again).len(), again.recovered.committed), (18, Some(EntryId { term: 1, index: 0 })));
+}
+
+#[test]
 fn a_lost_store_is_refused_not_taken_for_a_leftover() {
     let given = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
     let count = stores(&log_of(&given).0).len();
