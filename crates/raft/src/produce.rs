@@ -6,6 +6,7 @@ use crate::error::ProduceError;
 use crate::leader::{self, Leading};
 use crate::node::Node;
 use crate::peer::Applied;
+use crate::space::{Full, Promised};
 use crate::stop::StopReason;
 use crate::types::{Proposal, Response, TypeConfig};
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What an entry takes on the disk beyond its records, at most: headers of batch and frame, padding, a
 /// row of the index, its conditions. The reserve must hold all that is in flight, tiny records too.
-const ENTRY_OVERHEAD_BYTES: usize = 288;
+pub(crate) const ENTRY_OVERHEAD_BYTES: usize = 288;
 
 /// Records that are durable, on a majority, at these offsets, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Pending {
     node: Node,
     /// Room in memory, given back with the answer.
     _room: OwnedSemaphorePermit,
+    /// Room on the disk of the node that appends it.
+    _promised: Option<Promised>,
 }
 
 enum Answer {
@@ -122,7 +125,7 @@ impl Node {
         let room = self.room(bytes, command).await?;
         let Some(leader) = leader else { return self.append(command, payload, room).await };
         let answer = Answer::There(self.forwarder().submit(leader, command, payload));
-        Ok(Pending { answer, node: self.clone(), _room: room })
+        Ok(Pending { answer, node: self.clone(), _room: room, _promised: None })
     }
 
     /// For another node, which takes this one for the leader: it goes no further than here.
@@ -140,10 +143,13 @@ impl Node {
 
     async fn append(&self, command: bool, payload: Bytes, room: OwnedSemaphorePermit) -> Result<Pending, ProduceError> {
         // A trim makes room: it is what the reserve is kept for.
-        if !command && let Err(full) = self.space().admit().await {
-            let (free_bytes, reserve_bytes) = (full.free_bytes, full.reserve_bytes);
-            return Err(ProduceError::DiskFull { free_bytes, reserve_bytes });
-        }
+        let promised = if command {
+            None
+        } else {
+            let bytes = (payload.len() + ENTRY_OVERHEAD_BYTES) as u64;
+            let full = |Full { free_bytes, reserve_bytes }| ProduceError::DiskFull { free_bytes, reserve_bytes };
+            Some(self.space().admit(bytes).await.map_err(full)?)
+        };
         self.check_running()?;
         let (responder, answer) = OneshotResponder::new_pair();
         let time_ms = clock::wall_ms();
@@ -156,7 +162,9 @@ impl Node {
         }
         let proposal = Proposal { command, time_ms, payload };
         match self.raft().client_write_ff(proposal, Some(responder)).await {
-            Ok(()) => Ok(Pending { answer: Answer::Here(answer), node: self.clone(), _room: room }),
+            Ok(()) => {
+                Ok(Pending { answer: Answer::Here(answer), node: self.clone(), _room: room, _promised: promised })
+            }
             // It was not taken.
             Err(fatal) => Err(ProduceError::Stopped(self.stopped_by(&fatal))),
         }
@@ -189,7 +197,7 @@ impl Pending {
 
     /// The entry's term, and what applying it gave.
     pub(crate) async fn applied(self) -> Applied {
-        let Pending { answer, node, _room } = self;
+        let Pending { answer, node, _room, _promised } = self;
         let longest = node.config().answer_max;
         let applied = async {
             match answer {

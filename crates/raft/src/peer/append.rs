@@ -2,6 +2,8 @@
 
 use super::room::Room;
 use crate::node::Node;
+use crate::produce::ENTRY_OVERHEAD_BYTES;
+use crate::space::{Full, Promised};
 use crate::types::{Payload, RaftEntry, TypeConfig};
 use crate::wire;
 use futures_util::stream::{self, Stream, StreamExt};
@@ -76,18 +78,28 @@ fn take(
             };
             // The log store must never see a full disk. What keeps the cluster together is small, and what
             // the reserve is for.
-            if request.entries.iter().any(has_records)
-                && let Err(full) = node.space().admit().await
-            {
-                let (free, kept) = (full.free_bytes, full.reserve_bytes);
-                let what = format!("{free} bytes are free on this node's disk, of which {kept} are kept back");
-                ended.with(Status::resource_exhausted(what));
-                return None;
-            }
-            room.take(request.entries.iter().map(bytes_of).sum()).await;
+            let bytes = request.entries.iter().map(bytes_of).sum();
+            let promised = match admit(&node, &request.entries, bytes).await {
+                Ok(promised) => promised,
+                Err(full) => {
+                    let (free, kept) = (full.free_bytes, full.reserve_bytes);
+                    let what = format!("{free} bytes are free on this node's disk, of which {kept} are kept back");
+                    ended.with(Status::resource_exhausted(what));
+                    return None;
+                }
+            };
+            room.take(bytes, promised).await;
             Some((request, (node, requests)))
         }
     })
+}
+
+async fn admit(node: &Node, entries: &[RaftEntry], bytes: usize) -> Result<Option<Promised>, Full> {
+    if entries.iter().any(has_records) {
+        let overhead = entries.len() * ENTRY_OVERHEAD_BYTES;
+        return node.space().admit((bytes + overhead) as u64).await.map(Some);
+    }
+    Ok(None)
 }
 
 fn has_records(entry: &RaftEntry) -> bool {
