@@ -15,8 +15,12 @@ use std::time::Duration;
 const VOTERS_MAX: usize = 7;
 /// Who has been dead for so long, or unheard of since this node began to listen, is not about to be heard of.
 const NEWS_MAX: Duration = Duration::from_secs(5);
-/// How often it looks, besides when the members change.
-const EVERY: Duration = Duration::from_millis(500);
+/// A change that was not made is tried again after so long, whatever else happens.
+const AGAIN: Duration = Duration::from_millis(500);
+/// It looks that often at least, for what nobody tells.
+const EVERY: Duration = Duration::from_secs(2);
+/// How far a learner is changes with every record: it is looked at so often at most.
+const PROGRESS: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Change {
@@ -61,23 +65,63 @@ impl fmt::Display for Change {
     }
 }
 
-/// Until the node stops.
+/// Until the node stops. It looks when there is news: from gossip, from Raft, of a learner that lacks something of
+/// the log, or since a grace is over.
 pub async fn follow(node: Node, mut seen: watch::Receiver<Arc<Members>>, grace: Duration) {
+    let mut changes = node.changes();
+    let mut progress = node.changes();
     loop {
         let members = seen.borrow_and_update().clone();
-        let change = decide(&node.status(), &members, clock::now(), grace);
+        let (status, now) = (node.status(), clock::now());
+        let change = decide(&status, &members, now, grace);
+        let failed = change.is_some();
         if let Some(change) = change
             && carry_out(&node, change).await
         {
             continue;
         }
+        let again = if failed { Some(now + AGAIN) } else { grace_over(&status, &members, now, grace) };
+        let learner_moved = async {
+            progress.anything_changed().await;
+            clock::sleep(PROGRESS).await;
+        };
         select! {
             _ = node.stopped() => return,
             changed = seen.changed() => if changed.is_err() {
                 return;
             },
-            () = clock::sleep(EVERY) => {}
+            () = changes.cluster_changed() => {}
+            () = learner_moved, if is_sent_the_log(&status, &members) => {}
+            () = clock::sleep_until(again.map_or(now + EVERY, |again| again.min(now + EVERY))) => {}
         }
+    }
+}
+
+/// Whether a learner is there, so that how far it is decides something.
+fn is_sent_the_log(status: &Status, seen: &Members) -> bool {
+    let is_alive = |node_id| seen.get(node_id).is_some_and(|known| known.is_alive());
+    status.role == Role::Leader && status.members.iter().any(|member| !member.voter && is_alive(member.node_id))
+}
+
+/// When the next member has been gone for the whole grace.
+fn grace_over(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Option<Instant> {
+    if status.role != Role::Leader {
+        return None;
+    }
+    let others = status.members.iter().filter(|member| member.node_id != status.node_id);
+    let gone = others.filter_map(|member| Some(gone(seen, member.node_id)?.0 + grace));
+    // One whose grace is over and who is still a member is needed: that changes by gossip's news.
+    gone.filter(|over| *over > now).min()
+}
+
+/// Since when a member is not there, and whether it said goodbye.
+fn gone(seen: &Members, node_id: u64) -> Option<(Instant, bool)> {
+    match seen.get(node_id).map(|known| known.state) {
+        Some(State::Alive) => None,
+        Some(State::Left { at }) => Some((at, true)),
+        Some(State::Dead { since }) => Some((since, false)),
+        // Of one that died before this node began to listen, nobody tells.
+        None => Some((seen.started, false)),
     }
 }
 
@@ -139,23 +183,17 @@ fn decide(status: &Status, seen: &Members, now: Instant, grace: Duration) -> Opt
             return Some(Change::Promote { node_id: learner.node_id, name: learner.name.clone(), replaces });
         }
     }
-    for gone in status.members.iter().filter(|member| !is_alive(member.node_id)) {
-        let node_id = gone.node_id;
-        let (since, left) = match seen.get(node_id).map(|known| known.state) {
-            Some(State::Left { at }) => (at, true),
-            Some(State::Dead { since }) => (since, false),
-            Some(State::Alive) => continue,
-            // Of one that died before this node began to listen, nobody tells.
-            None => (seen.started, false),
-        };
-        if gone.voter && !can_do_without(node_id) {
+    for member in status.members.iter().filter(|member| member.node_id != me) {
+        let node_id = member.node_id;
+        let Some((since, left)) = gone(seen, node_id) else { continue };
+        if member.voter && !can_do_without(node_id) {
             continue;
         }
         if left {
             return Some(Change::Remove { node_id, why: "it has left" });
         }
         // It was not known to be dead yet when another one of its name began to vote.
-        let namesake = |m: &&seedlog_raft::Member| m.voter && m.node_id != node_id && m.name == gone.name;
+        let namesake = |m: &&seedlog_raft::Member| m.voter && m.node_id != node_id && m.name == member.name;
         let is_replaced = status.members.iter().filter(namesake).any(|m| is_alive(m.node_id));
         if is_replaced && now - since >= NEWS_MAX {
             return Some(Change::Remove { node_id, why: "it is dead, and another voter has its name" });
@@ -288,6 +326,19 @@ mod tests {
         let (status, seen) = world(&members, &[(2, State::Alive)], now);
         assert_eq!(decide(&status, &seen, now + HOUR / 2, HOUR), None);
         assert!(matches!(decide(&status, &seen, now + HOUR, HOUR), Some(Change::Remove { node_id: 3, .. })));
+    }
+
+    #[tokio::test]
+    async fn it_looks_again_when_the_next_grace_is_over() {
+        let now = clock::now();
+        let members = [(1, true), (2, true), (3, true), (4, true)];
+        let dead = |ago| State::Dead { since: now - ago };
+        let (mut status, seen) = world(&members, &[(2, State::Alive), (3, dead(HOUR / 4)), (4, dead(HOUR / 2))], now);
+        assert_eq!(grace_over(&status, &seen, now, HOUR), Some(now + HOUR / 2));
+        assert_eq!(grace_over(&status, &seen, now + HOUR / 2, HOUR), Some(now + 3 * HOUR / 4));
+        assert_eq!(grace_over(&status, &seen, now + HOUR, HOUR), None);
+        status.role = Role::Follower;
+        assert_eq!(grace_over(&status, &seen, now, HOUR), None);
     }
 
     #[tokio::test]

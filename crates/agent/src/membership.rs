@@ -3,9 +3,8 @@
 use seedlog_gossip::{Gossip, Members};
 use seedlog_log::DataDir;
 use seedlog_raft::Node;
-use seedlog_runtime::{blocking, clock, select, watch};
+use seedlog_runtime::{blocking, select, watch};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// Raft dials the others where they were last heard of.
 pub async fn follow_addresses(node: Node, cluster_id: u128, mut seen: watch::Receiver<Arc<Members>>) {
@@ -26,16 +25,11 @@ pub async fn follow_addresses(node: Node, cluster_id: u128, mut seen: watch::Rec
 
 /// Once it is a member, for certain, the node does not ask to be one any more, whatever becomes of it.
 pub async fn note_member(node: Node, data_dir: Arc<Mutex<DataDir>>, gossip: Option<Gossip>) {
-    /// How often it looks: a node becomes a member once in its life.
-    const EVERY: Duration = Duration::from_millis(200);
     if data_dir.lock().expect("no holder panics").was_member() {
         return;
     }
-    while !node.is_committed_member() {
-        select! {
-            _ = node.stopped() => return,
-            () = clock::sleep(EVERY) => {}
-        }
+    if node.committed_member().await.is_err() {
+        return;
     }
     let noted = blocking(move || data_dir.lock().expect("no holder panics").note_member()).await;
     match noted {

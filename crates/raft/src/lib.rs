@@ -14,9 +14,11 @@
 mod addresses;
 mod admin;
 mod applied;
+mod changes;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod handover;
 mod late_clock;
 mod leader;
 mod machine;
@@ -44,6 +46,7 @@ mod writer;
 
 pub use addresses::Addresses;
 pub use admin::Description;
+pub use changes::Changes;
 pub use error::{ChangeError, LeaderHint, NotReady, ProduceError, ReadError, StartError, TrimError};
 pub use node::Node;
 pub use observe::{Observation, ObservedVote};

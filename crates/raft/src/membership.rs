@@ -1,7 +1,7 @@
 //! Who belongs to the cluster. Any node takes the request; the leader carries it out, one change at a time,
 //! and what it answers is committed.
 
-use crate::error::{ChangeError, LeaderHint};
+use crate::error::ChangeError;
 use crate::leader::Leading;
 use crate::node::Node;
 use crate::types::{Peer, TypeConfig};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A change needs a majority; without one it is given up, and its outcome is unknown.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
 /// A new leader must be there by then.
-pub(crate) const TRANSFER_MAX: Duration = Duration::from_secs(5);
+const TRANSFER_MAX: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Takes a node in that does not vote yet: it is sent the log. Only the leader does it.
@@ -46,11 +46,7 @@ impl Node {
     /// # Errors
     /// [`ChangeError`].
     pub async fn remove_member(&self, node_id: u64) -> Result<(), ChangeError> {
-        match self.leader(clock::now() + TRANSFER_MAX).await {
-            Leading::Here => self.remove_here(node_id).await,
-            Leading::There(leader) => self.ask_leader(&leader, Change::Remove(node_id)).await,
-            Leading::Nobody => Err(ChangeError::NotLeader { leader: None }),
-        }
+        self.at_the_leader(Change::Remove(node_id)).await
     }
 
     /// Hands the leadership to this voter, or to the one whose log is furthest.
@@ -58,22 +54,46 @@ impl Node {
     /// # Errors
     /// [`ChangeError`].
     pub async fn transfer_leader(&self, to: Option<u64>) -> Result<(), ChangeError> {
-        match self.leader(clock::now() + TRANSFER_MAX).await {
-            Leading::Here => self.transfer_here(to).await,
-            Leading::There(leader) if Some(leader.node_id) == to => Ok(()),
-            Leading::There(leader) => {
-                let change = to.map_or(Change::TransferToFurthest(v1::Furthest {}), Change::Transfer);
-                self.ask_leader(&leader, change).await
+        let furthest = Change::TransferToFurthest(v1::Furthest {});
+        self.at_the_leader(to.map_or(furthest, Change::Transfer)).await
+    }
+
+    /// Has the leader do it, whoever that is; asked again as long as it is certain that nobody did it.
+    pub(crate) async fn at_the_leader(&self, change: Change) -> Result<(), ChangeError> {
+        let deadline = clock::now() + TRANSFER_MAX;
+        let mut tried = None;
+        loop {
+            let leading = self.leader_but(tried.as_ref(), deadline).await;
+            let done = match (&leading, &change) {
+                (Leading::Here, _) => self.carry_out(change.clone()).await,
+                (Leading::There(leader), Change::Transfer(to)) if leader.node_id == *to => Ok(()),
+                (Leading::There(leader), _) => {
+                    self.peers().change(leader, change.clone()).await.map_err(ChangeError::from_failure)
+                }
+                // Nobody came in time, or this node has stopped.
+                (Leading::Nobody, _) => return Err(ChangeError::NotLeader { leader: None }),
+            };
+            match done {
+                Err(ChangeError::NotLeader { .. }) if clock::now() < deadline => tried = Some(leading),
+                done => return done,
             }
-            Leading::Nobody => Err(ChangeError::NotLeader { leader: None }),
         }
     }
 
-    pub(crate) async fn ask_leader(&self, leader: &LeaderHint, change: Change) -> Result<(), ChangeError> {
-        self.peers().change(leader, change).await.map_err(ChangeError::from_failure)
+    /// The leader's part.
+    pub(crate) async fn carry_out(&self, change: Change) -> Result<(), ChangeError> {
+        match change {
+            Change::Remove(node_id) => self.remove_here(node_id).await,
+            Change::Transfer(node_id) => self.transfer_here(Some(node_id)).await,
+            Change::TransferToFurthest(v1::Furthest {}) => self.transfer_here(None).await,
+            Change::Replace(v1::Replace { old, new, rpc_addr, name }) => {
+                let stranger = (!rpc_addr.is_empty()).then_some(Peer { name, rpc_addr });
+                self.replace_here(old, new, stranger).await
+            }
+        }
     }
 
-    pub(crate) async fn remove_here(&self, node_id: u64) -> Result<(), ChangeError> {
+    async fn remove_here(&self, node_id: u64) -> Result<(), ChangeError> {
         let status = self.status();
         let Some(member) = status.members.iter().find(|member| member.node_id == node_id) else {
             return Err(ChangeError::NoMember { node_id });

@@ -21,7 +21,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::type_config::alias::WatchReceiverOf;
 use rand::Rng as _;
-use seedlog_log::Identity;
+use seedlog_log::{EntryId, Identity};
 use seedlog_runtime::disk::Disk;
 use seedlog_runtime::{blocking, clock, select, spawn, watch};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ struct Inner {
     space: Arc<Space>,
     in_flight: Arc<Semaphore>,
     freed: watch::Sender<u64>,
+    /// Counts.
+    refused_for_room: watch::Sender<u64>,
     quiet: watch::Sender<bool>,
     stop: Stop,
     late_clock: LateClock,
@@ -170,6 +172,7 @@ impl Node {
             space,
             in_flight,
             freed,
+            refused_for_room: watch::channel(0).0,
             quiet: watch::channel(false).0,
             stop,
             late_clock,
@@ -178,6 +181,7 @@ impl Node {
         };
         let node = Node { inner: Arc::new(inner) };
         drop(spawn(crate::retention::follow(node.clone())));
+        drop(spawn(crate::handover::follow(node.clone())));
         Ok(node)
     }
 
@@ -231,9 +235,8 @@ impl Node {
     /// Whether the last membership that is known to be committed has this node.
     pub fn is_committed_member(&self) -> bool {
         let seen = self.server_metrics().borrow_watched();
-        let applied = self.progress().now().last;
         let membership = &seen.committed_membership_config;
-        membership.log_id().as_ref().map(types::entry_id) <= applied
+        self.has_applied(membership.log_id().as_ref().map(types::entry_id))
             && membership.membership().get_node(&self.config().node_id).is_some()
     }
 
@@ -334,6 +337,15 @@ impl Node {
 
     pub(crate) fn freed(&self) -> &watch::Sender<u64> {
         &self.inner.freed
+    }
+
+    /// Changes with each call that this node refused, leading, for lack of room.
+    pub(crate) fn refused_for_room(&self) -> &watch::Sender<u64> {
+        &self.inner.refused_for_room
+    }
+
+    pub(crate) fn has_applied(&self, entry: Option<EntryId>) -> bool {
+        self.progress().now().last >= entry
     }
 
     /// Why it has stopped, if it has.

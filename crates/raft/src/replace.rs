@@ -5,8 +5,6 @@
 //! would stand for election. Gossip is not asked.
 
 use crate::error::ChangeError;
-use crate::leader::Leading;
-use crate::membership::TRANSFER_MAX;
 use crate::node::Node;
 use crate::status::Status;
 use crate::types::Peer;
@@ -29,14 +27,8 @@ impl Node {
     /// # Errors
     /// [`ChangeError`]. A stranger may be a member by then, and does not vote.
     pub async fn replace_member(&self, old: u64, new: u64, stranger: Option<Peer>) -> Result<(), ChangeError> {
-        match self.leader(clock::now() + TRANSFER_MAX).await {
-            Leading::Here => self.replace_here(old, new, stranger).await,
-            Leading::There(leader) => {
-                let Peer { name, rpc_addr } = stranger.unwrap_or_default();
-                self.ask_leader(&leader, Change::Replace(v1::Replace { old, new, rpc_addr, name })).await
-            }
-            Leading::Nobody => Err(ChangeError::NotLeader { leader: None }),
-        }
+        let Peer { name, rpc_addr } = stranger.unwrap_or_default();
+        self.at_the_leader(Change::Replace(v1::Replace { old, new, rpc_addr, name })).await
     }
 
     pub(crate) async fn replace_here(&self, old: u64, new: u64, stranger: Option<Peer>) -> Result<(), ChangeError> {

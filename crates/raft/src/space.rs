@@ -1,5 +1,13 @@
 //! Room on the disk. A write that fails for lack of it would be final; so there is always some kept
 //! back for votes, blank entries and trims, and what would eat into that is refused before it is proposed.
+//!
+//! What the reserve is for does not use it up. A vote replaces the one before it. Blank entries and changes of the
+//! membership are appended, one by each leader that is elected, without end if elections are: so a follower takes in
+//! none of them any more when only the last part of the reserve is left, and is to its leader like one that is cut
+//! off, until there is room. What a full node appends of its own accord is one entry of some hundred bytes for each
+//! election that it wins (of which there is one in four heartbeats at most, and it needs the others' votes), and an
+//! administrator's commands: of the last 8 MiB of the usual reserve, that is hours of nothing but elections. Against
+//! other programs that fill the disk to its last byte nothing helps: then a vote fails, and the node stops.
 
 use seedlog_runtime::clock::{self, Instant};
 use seedlog_runtime::disk::Disk;
@@ -11,6 +19,9 @@ use std::time::Duration;
 /// The writer looks after each batch; when it has had nothing to do for this long, others may have
 /// filled the disk.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// An eighth of the reserve is the last part of it.
+const LAST_PART: u64 = 8;
 
 pub struct Space {
     disk: Arc<dyn Disk>,
@@ -63,10 +74,22 @@ impl Space {
     /// # Errors
     /// [`Full`] if there is no room for them beyond the reserve, and beyond what was let in before.
     pub async fn admit(self: &Arc<Space>, bytes: u64) -> Result<Promised, Full> {
+        self.admit_beyond(self.reserve_bytes, bytes).await
+    }
+
+    /// Lets so many bytes of a leader's entries in that have no records.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for them beyond the last part of the reserve.
+    pub async fn admit_small(self: &Arc<Space>, bytes: u64) -> Result<Promised, Full> {
+        self.admit_beyond(self.reserve_bytes / LAST_PART, bytes).await
+    }
+
+    async fn admit_beyond(self: &Arc<Space>, kept_bytes: u64, bytes: u64) -> Result<Promised, Full> {
         let all = self.promised_bytes.clone();
         let promised = all.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let promise = Promised { bytes, all };
-        let needed = self.reserve_bytes.saturating_add(promised);
+        let needed = kept_bytes.saturating_add(promised);
         let seen = *self.seen.lock().expect("no holder panics");
         if seen.is_some_and(|seen| seen.free_bytes > needed && seen.at.elapsed() < FRESH) {
             return Ok(promise);
@@ -76,7 +99,7 @@ impl Space {
         if free_bytes > needed {
             return Ok(promise);
         }
-        Err(Full { free_bytes, reserve_bytes: self.reserve_bytes })
+        Err(Full { free_bytes, reserve_bytes: kept_bytes })
     }
 }
 
@@ -85,16 +108,31 @@ mod tests {
     use super::*;
     use seedlog_runtime::disk::SimDisk;
 
-    #[tokio::test]
-    async fn what_was_let_in_and_is_not_written_yet_takes_room_too() {
+    fn space(free_bytes: u64, reserve_bytes: u64) -> Arc<Space> {
         let disk = Arc::new(SimDisk::new(1));
         disk.create_dir_all("/groups/0".as_ref()).unwrap();
-        disk.set_space_bytes(Some(1_500));
-        let space = Arc::new(Space::new(disk, "/groups/0".into(), 1_000));
+        disk.set_space_bytes(Some(free_bytes));
+        Arc::new(Space::new(disk, "/groups/0".into(), reserve_bytes))
+    }
+
+    #[tokio::test]
+    async fn what_was_let_in_and_is_not_written_yet_takes_room_too() {
+        let space = space(1_500, 1_000);
         let first = space.admit(300).await.unwrap_or_else(|full| panic!("{full:?}"));
         let full = space.admit(300).await.err();
         assert_eq!(full, Some(Full { free_bytes: 1_500, reserve_bytes: 1_000 }));
         drop(first);
         assert!(space.admit(300).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn records_stop_at_the_reserve_and_what_keeps_the_cluster_together_at_its_last_part() {
+        for (free, records, small) in
+            [(8_101, true, true), (8_100, false, true), (1_101, false, true), (1_100, false, false)]
+        {
+            let space = space(free, 8_000);
+            let records_in = space.admit(100).await.is_ok();
+            assert_eq!((records_in, space.admit_small(100).await.is_ok()), (records, small), "{free}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
-use seedlog_raft::{Node, NodeConfig, Peer, Role, add_peer_service};
+use seedlog_raft::{Node, NodeConfig, Peer, ProduceError, Role, add_peer_service};
 use seedlog_runtime::clock;
 use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::rpc::{Listener, Services};
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const NODES: u64 = 3;
+const RESERVE_BYTES: u64 = 256 << 10;
 
 fn address(node_id: u64) -> String {
     format!("10.0.0.{node_id}:8400")
@@ -61,6 +62,18 @@ impl Machine {
         host.spawn(async move { node.produce(vec![record]).await.unwrap().first_offset }).await.unwrap()
     }
 
+    /// As [`Machine::produce`], and not repeated: whether it was taken.
+    async fn try_produce(&self, text: &str) -> Result<u64, ProduceError> {
+        let (node, record) = (self.node().await, Bytes::from(text.to_owned()));
+        let host = Handle::current().get_node(self.id).unwrap();
+        host.spawn(async move { Ok(node.produce(vec![record]).await?.first_offset) }).await.unwrap()
+    }
+
+    /// Somebody else fills the disk, but for half of what is kept back.
+    fn fill_disk(&self) {
+        self.disk.set_space_bytes(Some(self.disk.used_bytes() + RESERVE_BYTES / 2));
+    }
+
     async fn read(&self, offset: u64) -> Bytes {
         let node = self.node().await;
         let host = Handle::current().get_node(self.id).unwrap();
@@ -74,7 +87,7 @@ async fn live(node_id: u64, disk: SimDisk, running: Arc<Mutex<Option<Node>>>) {
     config.bootstrap = node_id == 1;
     config.log.segment_bytes_max = 2048;
     config.log.index_rows_max = 16;
-    config.reserve_bytes = 0;
+    config.reserve_bytes = RESERVE_BYTES;
     config.tail_bytes_max = 300;
     let node = Node::start(Arc::new(disk), "/groups/0".into(), config).await.unwrap();
     *running.lock().unwrap() = Some(node.clone());
@@ -208,4 +221,53 @@ async fn a_removed_node_hears_no_more_and_a_leader_can_be_chosen() {
     assert_eq!(members.len(), 2, "{members:?}");
     assert!(members.iter().all(|member| member.node_id != gone && member.voter) && me != gone);
     machines[to].produce("after").await;
+}
+
+#[tokio::test]
+async fn a_leader_without_room_hands_over_to_a_voter_that_has_some_and_full_ones_keep_what_they_have() {
+    let machines = cluster().await;
+    assert_eq!(machines[0].produce("record 0").await, 0);
+    let full = leader(&machines).await;
+    machines[full].fill_disk();
+    let filled = clock::now();
+    let mut next = 1;
+    // What the leader still took, believing what it had seen a moment before, is taken.
+    loop {
+        match machines[full].try_produce("more").await {
+            Ok(offset) => next = offset + 1,
+            Err(ProduceError::DiskFull { .. }) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    loop {
+        match machines[full].try_produce("again").await {
+            Ok(offset) => {
+                assert_eq!(offset, next);
+                break;
+            }
+            Err(ProduceError::DiskFull { .. }) => clock::sleep(Duration::from_millis(50)).await,
+            Err(other) => panic!("{other:?}"),
+        }
+        assert!(filled.elapsed() < Duration::from_secs(5), "nobody took over");
+    }
+    let now_leads = leader(&machines).await;
+    assert_ne!(now_leads, full);
+    let other = (0..3).find(|at| *at != full && *at != now_leads).unwrap();
+    assert_eq!(machines[other].read(next).await, "again");
+
+    for machine in &machines {
+        machine.fill_disk();
+    }
+    let term = machines[now_leads].node().await.status().term;
+    for _ in 0..100 {
+        let refused = machines[other].try_produce("too much").await;
+        assert!(matches!(refused, Err(ProduceError::DiskFull { .. }) | Ok(_)), "{refused:?}");
+        clock::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((leader(&machines).await, machines[now_leads].node().await.status().term), (now_leads, term));
+    machines[now_leads].disk.set_space_bytes(None);
+    // Alone it has no majority that could write: a second one with room is needed.
+    machines[other].disk.set_space_bytes(None);
+    clock::sleep(Duration::from_secs(1)).await;
+    machines[other].produce("room again").await;
 }

@@ -94,12 +94,17 @@ fn take(
     })
 }
 
+/// A heartbeat needs no room. What keeps the cluster together is small, and what the reserve is for.
 async fn admit(node: &Node, entries: &[RaftEntry], bytes: usize) -> Result<Option<Promised>, Full> {
-    if entries.iter().any(has_records) {
-        let overhead = entries.len() * ENTRY_OVERHEAD_BYTES;
-        return node.space().admit((bytes + overhead) as u64).await.map(Some);
+    if entries.is_empty() {
+        return Ok(None);
     }
-    Ok(None)
+    let all = (bytes + entries.len() * ENTRY_OVERHEAD_BYTES) as u64;
+    let admitted = match entries.iter().any(has_records) {
+        true => node.space().admit(all).await,
+        false => node.space().admit_small(all).await,
+    };
+    admitted.map(Some)
 }
 
 fn has_records(entry: &RaftEntry) -> bool {

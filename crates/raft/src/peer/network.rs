@@ -78,6 +78,16 @@ impl Peers {
         answer.read.map(wire::from_log_id).ok_or_else(|| Status::internal("an answer without a log id"))
     }
 
+    /// How many bytes of records another node's disk would take in.
+    ///
+    /// # Errors
+    /// If it does not answer in time.
+    pub async fn room(&self, node_id: u64, known: &str) -> Result<u64, Status> {
+        let mut client = self.client(node_id, known)?;
+        let request = v1::RoomRequest { route: self.route(node_id) };
+        Ok(as_encoded(within(self.patience, client.room(request)).await?.into_inner())?.bytes)
+    }
+
     /// # Errors
     /// What the leader says, or that it does not answer in time.
     pub async fn change(&self, leader: &LeaderHint, change: v1::change_request::Change) -> Result<(), v1::Failure> {

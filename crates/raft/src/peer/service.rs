@@ -2,7 +2,7 @@
 
 use super::{append, forward};
 use crate::node::Node;
-use crate::types::{self, Peer, TypeConfig};
+use crate::types::{self, TypeConfig};
 use crate::wire;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -146,6 +146,12 @@ impl Raft for Service {
         answer(v1::ReadIndexResponse { read: Some(wire::log_id(read)) })
     }
 
+    async fn room(&self, request: Request<v1::RoomRequest>) -> Result<Response<v1::RoomResponse>, Status> {
+        let request = received(request)?;
+        self.check(request.route.as_ref())?;
+        answer(v1::RoomResponse { bytes: self.node.room_for_records().await })
+    }
+
     async fn forward(
         &self,
         request: Request<Streaming<v1::ForwardRequest>>,
@@ -157,19 +163,10 @@ impl Raft for Service {
     }
 
     async fn change(&self, request: Request<v1::ChangeRequest>) -> Result<Response<v1::ChangeResponse>, Status> {
-        use v1::change_request::Change;
         let request = received(request)?;
         self.check(request.route.as_ref())?;
-        let changed = match request.change {
-            Some(Change::Remove(node_id)) => self.node.remove_here(node_id).await,
-            Some(Change::Transfer(node_id)) => self.node.transfer_here(Some(node_id)).await,
-            Some(Change::TransferToFurthest(v1::Furthest {})) => self.node.transfer_here(None).await,
-            Some(Change::Replace(v1::Replace { old, new, rpc_addr, name })) => {
-                let stranger = (!rpc_addr.is_empty()).then_some(Peer { name, rpc_addr });
-                self.node.replace_here(old, new, stranger).await
-            }
-            None => return Err(Status::invalid_argument("a change that changes nothing")),
-        };
+        let change = request.change.ok_or_else(|| Status::invalid_argument("a change that changes nothing"))?;
+        let changed = self.node.carry_out(change).await;
         answer(v1::ChangeResponse { failure: changed.err().map(|error| error.to_failure()) })
     }
 }
