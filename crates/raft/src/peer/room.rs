@@ -8,11 +8,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes of entries taken in and not answered yet, together.
 const BYTES_MAX: usize = 16 << 20;
 
+/// In memory, and on the disk.
+type Taken = (OwnedSemaphorePermit, Option<Promised>);
+
 /// For requests that are answered in turn.
 #[derive(Clone)]
 pub struct Room {
     free: Arc<Semaphore>,
-    taken: Arc<Mutex<VecDeque<(OwnedSemaphorePermit, Option<Promised>)>>>,
+    taken: Arc<Mutex<VecDeque<Taken>>>,
 }
 
 impl Room {
