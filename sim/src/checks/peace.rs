@@ -105,9 +105,18 @@ impl Peace {
         }
         let long_enough = |since: Option<u64>| since.is_some_and(|since| since + LED_MAX_NS <= now_ns);
         let calm = nodes.keys().copied().filter(|number| long_enough(health.undisturbed(*number)));
-        let calm: Vec<u32> = calm.collect();
-        let all_linked =
-            calm.iter().all(|one| calm.iter().all(|other| one == other || long_enough(health.linked(*one, *other))));
+        let mut calm: Vec<u32> = calm.collect();
+        // Without those who do not reach the others.
+        loop {
+            let cut = |one: &u32| {
+                let unheard = |other: &&u32| *other != one && !long_enough(health.linked(*one, **other));
+                calm.iter().filter(unheard).count()
+            };
+            match calm.iter().map(|one| (cut(one), *one)).max() {
+                Some((cut, one)) if cut > 0 => calm.retain(|other| *other != one),
+                _ => break,
+            }
+        }
         // All agree on who votes, and it is they.
         let voters = |number: &u32| {
             let node = &nodes[number];
@@ -115,7 +124,7 @@ impl Peace {
         };
         let unled =
             calm.iter().all(|number| self.led_ns.get(number).is_none_or(|led_ns| led_ns + LED_MAX_NS <= now_ns));
-        if calm.len() * 2 <= size || !all_linked || !calm.iter().all(voters) || !unled {
+        if calm.len() * 2 <= size || !calm.iter().all(voters) || !unled {
             return Ok(());
         }
         let seconds = LED_MAX_NS / 1_000_000_000;

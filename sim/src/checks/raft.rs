@@ -358,7 +358,8 @@ mod tests {
     fn canary_committed_by_the_new_voters_alone() {
         let change = vec![vec![1, 2, 3], vec![1, 4, 5]];
         let leader = || Observation { voters: change.clone(), ..leads(node(1, (1, 5), (1, 5)), 1) };
-        let behind = |node_id, end| Observation { durable_end: end, ..node(node_id, (1, 5), (1, 4)) };
+        let voters = || change.clone();
+        let behind = |node_id, end| Observation { durable_end: end, voters: voters(), ..node(node_id, (1, 5), (1, 4)) };
         assert_eq!(sees(&[&[behind(2, 6), behind(4, 6), leader()]]), Ok(()));
         assert!(sees(&[&[behind(4, 6), behind(5, 6), leader()]]).is_err());
         let later = Observation { voters_since: id(1, 6), ..leader() };
