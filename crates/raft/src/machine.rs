@@ -9,7 +9,7 @@ use crate::types::{self, LogId, Response, Snapshot, SnapshotMeta, StoredMembersh
 use futures_util::stream::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
-use seedlog_log::{Checkpoint, Reader};
+use seedlog_log::Checkpoint;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -96,7 +96,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { fold: self.fold.clone(), reader: self.store.reader().clone(), current: self.current.clone() }
+        Builder { fold: self.fold.clone(), store: self.store.clone(), current: self.current.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Checkpoint) -> io::Result<()> {
@@ -118,7 +118,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
 /// Chooses the newest segment boundary at or below the trim point.
 pub struct Builder {
     fold: Checkpoint,
-    reader: Reader,
+    store: Store,
     current: CurrentSnapshot,
 }
 
@@ -127,7 +127,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let chosen =
-            self.fold.last.and_then(|last| self.reader.checkpoint_for_trim(self.fold.state.first_offset, last.index));
+            self.fold.last.and_then(|last| self.store.checkpoint_for_trim(self.fold.state.first_offset, last.index));
         // Nothing trimmed yet: the empty one, which openraft takes for none.
         let checkpoint = self.current.advance(chosen).unwrap_or_default();
         types::snapshot_of(checkpoint).map_err(io::Error::other)

@@ -97,6 +97,14 @@ impl Store {
         let _ = end.wait_for(|end| *end > index).await;
     }
 
+    /// The newest checkpoint on the disk that a trim to `first_offset` allows and that is part of what is applied up to
+    /// `applied_index`. What is applied may not be on this node's disk yet: there may still be what a truncation
+    /// under way removes, and a checkpoint in it is of entries that were never committed.
+    pub fn checkpoint_for_trim(&self, first_offset: u64, applied_index: u64) -> Option<Checkpoint> {
+        let durable = self.tail().durable_end().checked_sub(1)?;
+        self.reader.checkpoint_for_trim(first_offset, applied_index.min(durable))
+    }
+
     /// Returns when no entry up to `index` has a file any more.
     pub async fn freed(&self, index: u64) {
         let mut first = self.held.first_on_disk.subscribe();

@@ -38,7 +38,15 @@ pub async fn follow(raft: Raft, store: Store, progress: Progress, freed: watch::
     let mut done = 0;
     loop {
         let applied = progress.wait_for(|applied| applied.first_offset > done).await;
-        let chosen = applied.last.and_then(|last| store.reader().checkpoint_for_trim(applied.first_offset, last.index));
+        let index = applied.last.map_or(0, |last| last.index);
+        // What is applied comes to this disk soon, and what is freed for it is on the disk.
+        let mut metrics = raft.metrics();
+        let ended = async { while metrics.changed().await.is_ok() {} };
+        select! {
+            () = store.durable(index) => {}
+            () = ended => return,
+        }
+        let chosen = store.checkpoint_for_trim(applied.first_offset, index);
         if let Some(upto) = chosen.and_then(|checkpoint| checkpoint.last)
             && free(&raft, &store, upto).await.is_none()
         {

@@ -264,11 +264,14 @@ impl Supervisor {
             let short = |ids: &[u64]| ids.iter().map(|id| format!("{:04x}", id >> 48)).collect::<Vec<_>>().join(" ");
             let voters: Vec<String> = seen.voters.iter().map(|voters| short(voters)).collect();
             format!(
-                "node {number} ({:04x}) {serves}{stopping}, voters {} by {:?}, learners {}, committed {:?}, applied {:?}, vote {:?}",
+                "node {number} ({:04x}) {serves}{stopping}, voters {} by {:?}, learners {}, log {:?} to {:?}, durable to {}, committed {:?}, applied {:?}, vote {:?}",
                 node_id >> 48,
                 voters.join(" and "),
                 seen.voters_since,
                 short(&seen.learners),
+                seen.purged,
+                seen.last,
+                seen.durable_end,
                 seen.committed,
                 seen.applied,
                 seen.vote.map(|vote| (vote.term, vote.granted, format!("{:04x}", vote.node_id >> 48))),
