@@ -3,7 +3,7 @@
 //! a long grace, and goes only if the others can do without.
 
 use seedlog_gossip::{Member, Members, State};
-use seedlog_raft::{LAG_MAX, Node, Peer, Role, Status};
+use seedlog_raft::{ChangeError, LAG_MAX, Node, Peer, Role, Status};
 use seedlog_runtime::clock::{self, Instant};
 use seedlog_runtime::{select, watch};
 use std::collections::BTreeSet;
@@ -136,10 +136,12 @@ async fn carry_out(node: &Node, change: Change) -> bool {
             node.change_voters(BTreeSet::from([*node_id]), replaces.iter().copied().collect()).await
         }
         Change::End { .. } => node.change_voters(BTreeSet::new(), BTreeSet::new()).await,
-        Change::Remove { node_id, .. } => node.remove_member(*node_id).await,
+        Change::Remove { node_id, .. } => node.remove_at_once(*node_id).await,
     };
     match done {
         Ok(()) => tracing::info!(%change, "the membership has changed"),
+        // Somebody has asked for another one, which may be seen half done.
+        Err(ChangeError::InProgress) => tracing::debug!(%change, "another change of the membership is under way"),
         // Another leader, or later.
         Err(ref error) => tracing::warn!(%error, %change, "a change of the membership was not made"),
     }

@@ -13,11 +13,16 @@ use seedlog_api::raft_v1::change_request::Change;
 use seedlog_runtime::{clock, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::sync::MutexGuard;
 
 /// A change needs a majority; without one it is given up, and its outcome is unknown.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
 /// A new leader must be there by then.
 const TRANSFER_MAX: Duration = Duration::from_secs(5);
+
+/// The right to change the membership. A change of voters is two entries of the log, and who saw the first one alone
+/// would take it for a change that nobody ends any more.
+pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held for as long as the change takes")] MutexGuard<'a, ()>);
 
 impl Node {
     /// Takes a node in that does not vote yet: it is sent the log. Only the leader does it.
@@ -25,7 +30,7 @@ impl Node {
     /// # Errors
     /// [`ChangeError`].
     pub async fn add_learner(&self, node_id: u64, peer: Peer) -> Result<(), ChangeError> {
-        self.change(ChangeMembers::AddNodes(BTreeMap::from([(node_id, peer)]))).await
+        self.learner_by(&self.turn_at_once()?, node_id, peer).await
     }
 
     /// Lets these members vote, and takes those voters out, in one change; without any, a change that was begun is
@@ -35,13 +40,21 @@ impl Node {
     /// there may have been another change.
     ///
     /// # Errors
-    /// [`ChangeError`].
+    /// [`ChangeError`]; [`ChangeError::InProgress`], at once, while this node makes another change: what was
+    /// concluded from the membership may be wrong by the end of that.
     pub async fn change_voters(&self, add: BTreeSet<u64>, remove: BTreeSet<u64>) -> Result<(), ChangeError> {
-        let both = vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)];
-        self.change(ChangeMembers::Batch(both)).await
+        self.voters_by(&self.turn_at_once()?, add, remove).await
     }
 
-    /// Takes a member out, whatever it was.
+    /// Takes a member out, whatever it was. Only the leader does it.
+    ///
+    /// # Errors
+    /// As of [`Node::change_voters`].
+    pub async fn remove_at_once(&self, node_id: u64) -> Result<(), ChangeError> {
+        self.remove_by(&self.turn_at_once()?, node_id).await
+    }
+
+    /// Has the leader take a member out, whatever it was, when that has ended what other change it makes.
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -83,7 +96,7 @@ impl Node {
     /// The leader's part.
     pub(crate) async fn carry_out(&self, change: Change) -> Result<(), ChangeError> {
         match change {
-            Change::Remove(node_id) => self.remove_here(node_id).await,
+            Change::Remove(node_id) => self.remove_by(&self.turn().await?, node_id).await,
             Change::Transfer(node_id) => self.transfer_here(Some(node_id)).await,
             Change::TransferToFurthest(v1::Furthest {}) => self.transfer_here(None).await,
             Change::Replace(v1::Replace { old, new, rpc_addr, name }) => {
@@ -93,18 +106,42 @@ impl Node {
         }
     }
 
-    async fn remove_here(&self, node_id: u64) -> Result<(), ChangeError> {
+    async fn remove_by(&self, turn: &Turn<'_>, node_id: u64) -> Result<(), ChangeError> {
         let status = self.status();
         let Some(member) = status.members.iter().find(|member| member.node_id == node_id) else {
             return Err(ChangeError::NoMember { node_id });
         };
         if !member.voter {
-            return self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node_id]))).await;
+            return self.change(turn, ChangeMembers::RemoveNodes(BTreeSet::from([node_id]))).await;
         }
         if !status.members.iter().any(|member| member.voter && member.node_id != node_id) {
             return Err(ChangeError::LastVoter { node_id });
         }
-        self.change_voters(BTreeSet::new(), BTreeSet::from([node_id])).await
+        self.voters_by(turn, BTreeSet::new(), BTreeSet::from([node_id])).await
+    }
+
+    pub(crate) async fn learner_by(&self, turn: &Turn<'_>, node_id: u64, peer: Peer) -> Result<(), ChangeError> {
+        self.change(turn, ChangeMembers::AddNodes(BTreeMap::from([(node_id, peer)]))).await
+    }
+
+    pub(crate) async fn voters_by(
+        &self,
+        turn: &Turn<'_>,
+        add: BTreeSet<u64>,
+        remove: BTreeSet<u64>,
+    ) -> Result<(), ChangeError> {
+        let both = vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)];
+        self.change(turn, ChangeMembers::Batch(both)).await
+    }
+
+    /// Once this node makes no other change.
+    pub(crate) async fn turn(&self) -> Result<Turn<'_>, ChangeError> {
+        let turn = clock::timeout(CHANGE_MAX, self.changing().lock()).await;
+        turn.map(Turn).map_err(|_| ChangeError::InProgress)
+    }
+
+    fn turn_at_once(&self) -> Result<Turn<'_>, ChangeError> {
+        self.changing().try_lock().map(Turn).map_err(|_| ChangeError::InProgress)
     }
 
     pub(crate) async fn transfer_here(&self, to: Option<u64>) -> Result<(), ChangeError> {
@@ -151,7 +188,7 @@ impl Node {
         }
     }
 
-    async fn change(&self, change: ChangeMembers<u64, Peer>) -> Result<(), ChangeError> {
+    async fn change(&self, _: &Turn<'_>, change: ChangeMembers<u64, Peer>) -> Result<(), ChangeError> {
         // Voters that are none any more go; nothing is kept that nobody asked to be kept.
         let changed = select! {
             // It may have been sent.

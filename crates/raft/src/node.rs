@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 
 type ServerMetrics = WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>;
 
@@ -58,6 +58,8 @@ struct Inner {
     quiet: watch::Sender<bool>,
     stop: Stop,
     late_clock: LateClock,
+    /// Held by who changes the membership.
+    changing: Mutex<()>,
     pace: Pace,
     pristine: bool,
 }
@@ -176,6 +178,7 @@ impl Node {
             quiet: watch::channel(false).0,
             stop,
             late_clock,
+            changing: Mutex::new(()),
             pace,
             pristine,
         };
@@ -329,6 +332,10 @@ impl Node {
 
     pub(crate) fn in_flight(&self) -> Arc<Semaphore> {
         self.inner.in_flight.clone()
+    }
+
+    pub(crate) fn changing(&self) -> &Mutex<()> {
+        &self.inner.changing
     }
 
     pub(crate) fn late_clock(&self) -> &LateClock {

@@ -42,10 +42,14 @@ impl Node {
         match (votes(new), stranger) {
             (Some(true), _) => return Err(ChangeError::AlreadyVoter { node_id: new }),
             (Some(false), _) => {}
-            (None, Some(peer)) => self.add_learner(new, peer).await?,
+            (None, Some(peer)) => {
+                let turn = self.turn().await?;
+                self.learner_by(&turn, new, peer).await?;
+            }
             (None, None) => return Err(ChangeError::NoMember { node_id: new }),
         }
         self.caught_up(new).await?;
+        let turn = self.turn().await?;
         // It may have become a voter meanwhile, by the leader's own doing.
         let mut voters = voters(&self.leading_status()?);
         voters.remove(&old);
@@ -54,7 +58,7 @@ impl Node {
         if alive <= voters.len() / 2 {
             return Err(ChangeError::NoLiveMajority { alive, voters: voters.len() });
         }
-        self.change_voters(BTreeSet::from([new]), BTreeSet::from([old])).await
+        self.voters_by(&turn, BTreeSet::from([new]), BTreeSet::from([old])).await
     }
 
     fn leading_status(&self) -> Result<Status, ChangeError> {

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
-use seedlog_raft::{Node, NodeConfig, Peer, ProduceError, Role, add_peer_service};
-use seedlog_runtime::clock;
+use seedlog_raft::{ChangeError, Node, NodeConfig, Peer, ProduceError, Role, add_peer_service};
 use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::rpc::{Listener, Services};
+use seedlog_runtime::{clock, select};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -221,6 +221,37 @@ async fn a_removed_node_hears_no_more_and_a_leader_can_be_chosen() {
     assert_eq!(members.len(), 2, "{members:?}");
     assert!(members.iter().all(|member| member.node_id != gone && member.voter) && me != gone);
     machines[to].produce("after").await;
+}
+
+#[tokio::test]
+async fn who_ends_what_was_begun_leaves_alone_what_is_being_made() {
+    let machines = cluster().await;
+    let leads = leader(&machines).await;
+    let (node, host) = (machines[leads].node().await, Handle::current().get_node(machines[leads].id).unwrap());
+    let gone = ((leads + 1) % 3) as u64 + 1;
+    let removed = host.spawn(async move {
+        let mut begun = 0;
+        let removal = node.remove_member(gone);
+        let ending = async {
+            let mut changes = node.changes();
+            loop {
+                if node.status().halfway_to.is_some() {
+                    begun += 1;
+                    let ended = node.change_voters(BTreeSet::new(), BTreeSet::new()).await;
+                    assert_eq!(ended, Err(ChangeError::InProgress));
+                }
+                changes.anything_changed().await;
+            }
+        };
+        let removed = select! {
+            removed = removal => removed,
+            () = ending => unreachable!("it does not end"),
+        };
+        (removed, begun)
+    });
+    let (removed, begun) = removed.await.unwrap();
+    assert_eq!(removed, Ok(()));
+    assert!(begun > 0, "nobody saw it half done");
 }
 
 #[tokio::test]
