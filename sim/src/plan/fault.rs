@@ -207,9 +207,11 @@ pub enum Fault {
     NewAddress {
         down_ms: u64,
     },
-    /// The leader is heard and hears nobody, so that what it was asked last may be committed without it; another
-    /// one leads, and trims all that is acked. When the first one hears again, its log begins behind its end.
+    /// The leader is heard for a while and hears nobody, so that what it was asked last may be committed without it;
+    /// then it is not heard either. Another one leads, and trims all that is acked, again and again: when the first
+    /// one is back, what it waits for is no longer in anybody's log.
     Overtaken {
+        heard_ms: u64,
         for_ms: u64,
     },
     /// The node is asked, as by an operator, to see to it that `to` leads.

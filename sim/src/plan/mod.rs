@@ -302,7 +302,11 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "leader_transfer" => Fault::LeaderTransfer { to: rng.random_range(1..=nodes) },
         "wipe" => Fault::Wipe { down_ms },
         "leave" => Fault::Leave { down_ms },
-        "overtaken" => Fault::Overtaken { for_ms: rng.random_range(1_500..4_500) },
+        "overtaken" => {
+            let for_ms = rng.random_range(1_500..4_500);
+            // As long as it is heard, nobody else stands.
+            Fault::Overtaken { heard_ms: if rng.random_bool(0.2) { for_ms } else { rng.random_range(20..500) }, for_ms }
+        }
         "new_address" => Fault::NewAddress { down_ms },
         other => unreachable!("no fault kind {other}"),
     }

@@ -172,7 +172,7 @@ impl Supervisor {
                 let life = node.machine.life();
                 self.after_ms(for_ms, Action::EndPause { at, life });
             }
-            Fault::Overtaken { for_ms } => self.overtaken(for_ms),
+            Fault::Overtaken { heard_ms, for_ms } => self.overtaken(heard_ms, for_ms),
             Fault::Wipe { down_ms } => self.wipe(at, down_ms),
             Fault::Leave { down_ms } => self.leave(at, down_ms),
             Fault::NewAddress { down_ms } => {
@@ -221,26 +221,33 @@ impl Supervisor {
         (this != other).then_some((this, other))
     }
 
-    fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
+    pub(super) fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
         self.links.cut(&links);
         self.after_ms(for_ms, Action::Mend(links));
     }
 
-    fn overtaken(&mut self, for_ms: u64) {
+    fn overtaken(&mut self, heard_ms: u64, for_ms: u64) {
         const LOOK_EVERY: Duration = Duration::from_millis(20);
         let Some((number, _)) = self.world.leader() else { return };
         self.world.fired("overtaken");
         let (here, others) = self.sides(&[number]);
-        self.cut(directed(between(&here, &others), Way::In), for_ms);
+        let out = between(&here, &others);
+        self.cut(directed(out.clone(), Way::In), for_ms);
+        if heard_ms < for_ms {
+            self.after_ms(heard_ms, Action::Cut { links: out, for_ms: for_ms - heard_ms });
+        }
         let ids: Vec<(u32, NodeId)> = self.machines().map(|machine| (machine.number, machine.id)).collect();
         let (world, until_ns) = (self.world.clone(), now_ns() + for_ms * 1_000_000);
         drop(tokio::spawn(async move {
+            let mut trimmed = 0;
             while now_ns() < until_ns {
-                if let Some((leader, _)) = world.leader().filter(|(leader, _)| *leader != number)
+                let acked = world.lock().history.acked_next_offset();
+                if acked > trimmed
+                    && let Some((leader, _)) = world.leader().filter(|(leader, _)| *leader != number)
                     && let Some((_, asked)) = ids.iter().find(|(number, _)| *number == leader)
                 {
-                    let first_offset = world.lock().history.acked_next_offset();
-                    return workload::trim(world, leader, *asked, first_offset).await;
+                    workload::trim(world.clone(), leader, *asked, acked).await;
+                    trimmed = acked;
                 }
                 madsim::time::sleep(LOOK_EVERY).await;
             }

@@ -37,6 +37,7 @@ enum Action {
     EndClockRate { at: usize },
     EndDiskFull { at: usize },
     EndPause { at: usize, life: u64 },
+    Cut { links: Vec<Link>, for_ms: u64 },
     Mend(Vec<Link>),
     Flap(Box<Flap>),
     EndStorm,
@@ -391,6 +392,7 @@ impl Supervisor {
             }
             Action::EndPause { at, life } if self.nodes[at].machine.life() == life => self.resume(at),
             Action::EndPause { .. } => {}
+            Action::Cut { links, for_ms } => self.cut(links, for_ms),
             Action::Mend(links) => self.links.mend(&links),
             Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {
