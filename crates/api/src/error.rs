@@ -53,8 +53,10 @@ pub enum ApiError {
     #[error("the outcome is unknown: the request may or may not have been written")]
     OutcomeUnknown,
     /// Nothing was written.
-    #[error("no room: {free_bytes} bytes are free on the disk, of which {reserve_bytes} are kept back")]
-    DiskFull { free_bytes: u64, reserve_bytes: u64 },
+    #[error(
+        "no room for {wanted_bytes} bytes: {free_bytes} are free on the disk, of which {reserve_bytes} are kept back"
+    )]
+    DiskFull { wanted_bytes: u64, free_bytes: u64, reserve_bytes: u64 },
     /// A server's id as it cannot be.
     #[error("{id:?} is no server's id: expected 16 hex digits, such as 00c0ffee00c0ffee, as GetServers lists them")]
     BadServerId { id: String },
@@ -147,9 +149,13 @@ impl ApiError {
             Starting { what } => ("STARTING", vec![("what", what.clone())]),
             ShuttingDown => ("SHUTTING_DOWN", vec![]),
             OutcomeUnknown => ("OUTCOME_UNKNOWN", vec![]),
-            DiskFull { free_bytes, reserve_bytes } => (
+            DiskFull { wanted_bytes, free_bytes, reserve_bytes } => (
                 "DISK_FULL",
-                vec![("free_bytes", free_bytes.to_string()), ("reserve_bytes", reserve_bytes.to_string())],
+                vec![
+                    ("wanted_bytes", wanted_bytes.to_string()),
+                    ("free_bytes", free_bytes.to_string()),
+                    ("reserve_bytes", reserve_bytes.to_string()),
+                ],
             ),
             BadServerId { id } => ("BAD_SERVER_ID", vec![("id", id.clone())]),
             UnknownServer { id } => ("UNKNOWN_SERVER", vec![("id", id.clone())]),
@@ -190,7 +196,11 @@ impl ApiError {
             "STARTING" => Starting { what: text("what")? },
             "SHUTTING_DOWN" => ShuttingDown,
             "OUTCOME_UNKNOWN" => OutcomeUnknown,
-            "DISK_FULL" => DiskFull { free_bytes: number("free_bytes")?, reserve_bytes: number("reserve_bytes")? },
+            "DISK_FULL" => DiskFull {
+                wanted_bytes: number("wanted_bytes")?,
+                free_bytes: number("free_bytes")?,
+                reserve_bytes: number("reserve_bytes")?,
+            },
             "BAD_SERVER_ID" => BadServerId { id: text("id")? },
             "UNKNOWN_SERVER" => UnknownServer { id: text("id")? },
             "NOT_A_VOTER" => NotAVoter { id: text("id")? },
@@ -279,7 +289,7 @@ mod tests {
             Starting { what: "it waits for a cluster".into() },
             ShuttingDown,
             OutcomeUnknown,
-            DiskFull { free_bytes: 5, reserve_bytes: 67_108_864 },
+            DiskFull { wanted_bytes: 9, free_bytes: 5, reserve_bytes: 67_108_864 },
             BadServerId { id: "node-1".into() },
             UnknownServer { id: "0000000000000001".into() },
             NotAVoter { id: "0000000000000001".into() },

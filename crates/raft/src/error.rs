@@ -26,8 +26,10 @@ pub enum ProduceError {
     Empty,
     #[error("the records take {bytes} bytes together, over the limit of {max}")]
     TooLarge { bytes: usize, max: usize },
-    #[error("no room: {free_bytes} bytes are free on the disk, of which {reserve_bytes} are kept back")]
-    DiskFull { free_bytes: u64, reserve_bytes: u64 },
+    #[error(
+        "no room for {wanted_bytes} bytes: {free_bytes} are free on the disk, of which {reserve_bytes} are kept back"
+    )]
+    DiskFull { wanted_bytes: u64, free_bytes: u64, reserve_bytes: u64 },
     /// The log's own decision: a condition of the call did not hold.
     #[error(transparent)]
     Refused(#[from] Refusal),

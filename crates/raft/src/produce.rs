@@ -147,9 +147,9 @@ impl Node {
             None
         } else {
             let bytes = (payload.len() + ENTRY_OVERHEAD_BYTES) as u64;
-            let full = |Full { free_bytes, reserve_bytes }| {
+            let full = |Full { wanted_bytes, free_bytes, reserve_bytes }| {
                 self.refused_for_room().send_modify(|count| *count += 1);
-                ProduceError::DiskFull { free_bytes, reserve_bytes }
+                ProduceError::DiskFull { wanted_bytes, free_bytes, reserve_bytes }
             };
             Some(self.space().admit(bytes).await.map_err(full)?)
         };

@@ -52,6 +52,8 @@ struct Seen {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full {
+    /// What was to be let in, and what had been let in and was not written yet.
+    pub wanted_bytes: u64,
     pub free_bytes: u64,
     pub reserve_bytes: u64,
 }
@@ -99,7 +101,7 @@ impl Space {
         if free_bytes > needed {
             return Ok(promise);
         }
-        Err(Full { free_bytes, reserve_bytes: kept_bytes })
+        Err(Full { wanted_bytes: promised, free_bytes, reserve_bytes: kept_bytes })
     }
 }
 
@@ -120,7 +122,7 @@ mod tests {
         let space = space(1_500, 1_000);
         let first = space.admit(300).await.unwrap_or_else(|full| panic!("{full:?}"));
         let full = space.admit(300).await.err();
-        assert_eq!(full, Some(Full { free_bytes: 1_500, reserve_bytes: 1_000 }));
+        assert_eq!(full, Some(Full { wanted_bytes: 600, free_bytes: 1_500, reserve_bytes: 1_000 }));
         drop(first);
         assert!(space.admit(300).await.is_ok());
     }

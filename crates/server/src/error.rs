@@ -9,10 +9,15 @@ use seedlog_raft::{ChangeError, ProduceError, ReadError, StopReason, TrimError};
 impl Service {
     /// The API's word for what the node said of a produce.
     pub(crate) fn produce_error(&self, error: ProduceError) -> ApiError {
-        if let ProduceError::DiskFull { free_bytes, reserve_bytes } = error
+        if let ProduceError::DiskFull { wanted_bytes, free_bytes, reserve_bytes } = error
             && self.is_first_without_room()
         {
-            tracing::warn!(free_bytes, reserve_bytes, "no room on the disk: records are refused (said once)");
+            tracing::warn!(
+                wanted_bytes,
+                free_bytes,
+                reserve_bytes,
+                "no room on the disk: records are refused (said once)"
+            );
         }
         produce(error)
     }
@@ -68,7 +73,9 @@ fn produce(error: ProduceError) -> ApiError {
     match error {
         ProduceError::Empty => ApiError::EmptyRequest,
         ProduceError::TooLarge { bytes, max } => ApiError::BatchTooLarge { bytes, max },
-        ProduceError::DiskFull { free_bytes, reserve_bytes } => ApiError::DiskFull { free_bytes, reserve_bytes },
+        ProduceError::DiskFull { wanted_bytes, free_bytes, reserve_bytes } => {
+            ApiError::DiskFull { wanted_bytes, free_bytes, reserve_bytes }
+        }
         ProduceError::Refused(refusal) => refused(refusal),
         ProduceError::NotLeader { .. } => ApiError::NoLeader,
         ProduceError::Unknown { reason } => {

@@ -2,8 +2,9 @@
 
 use crate::node::{Node, must, run, text};
 use serde_json::{Value, json};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{Seek as _, Write as _};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Room for two segments, beside the 64 MiB that a node keeps back and what others have put there.
@@ -40,22 +41,29 @@ fn post(node: &Node, path: &str, body: &Value) -> (u16, Value) {
     (answer.status, serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}")))
 }
 
-/// Records of about 64 KiB that end with their offset, until there is no room; the log's end then.
-fn fill(node: &Node, first: usize) -> usize {
-    let mut next = first;
+/// Records of about 64 KiB that end with their offset, until there is no room for more, and others take what is left
+/// then: the node may not have seen that yet, and take one more. The log's end.
+fn fill(node: &Node, others: &mut File, first: usize) -> usize {
+    let (mut next, mut count) = (first, BATCH);
     loop {
-        let values = (next..next + BATCH).map(|offset| json!({"value_text": format!("{offset:65535}")}));
+        let values = (next..next + count).map(|offset| json!({"value_text": format!("{offset:65535}")}));
         let (status, answer) = post(node, "/v1/records", &json!({"records": values.collect::<Vec<_>>()}));
-        match status {
-            200 => assert_eq!(answer["offset"], next, "{answer}"),
-            _ => {
-                let error = &answer["error"];
-                assert_eq!((status, error["code"].as_str()), (507, Some("RESOURCE_EXHAUSTED")), "{error}");
-                assert!(error["free_bytes"].as_u64() <= error["reserve_bytes"].as_u64(), "{error}");
+        if status != 200 {
+            let error = &answer["error"];
+            assert_eq!((status, error["code"].as_str()), (507, Some("RESOURCE_EXHAUSTED")), "{error}");
+            let number = |name: &str| error[name].as_u64().unwrap();
+            assert!(number("wanted_bytes") >= (count * 65_535) as u64, "{error}");
+            let left = number("free_bytes").saturating_sub(number("reserve_bytes"));
+            assert!(left <= number("wanted_bytes"), "{error}");
+            others.write_all(&vec![0; left as usize]).unwrap();
+            if left == 0 {
                 return next;
             }
+            count = 1;
+            continue;
         }
-        next += BATCH;
+        assert_eq!(answer["offset"], next, "{answer}");
+        next += count;
         assert!(((next - first) as u64) << 16 < DISK_BYTES, "more went in than there is room");
     }
 }
@@ -88,30 +96,28 @@ fn refuses(node: &Node) {
     let output = run(&["produce", "--output", "json", "--addr", &node.rpc], b"a\n");
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("no room: ") && stderr.contains(" 67108864 are kept back"), "{stderr}");
+    assert!(stderr.contains("no room for ") && stderr.contains(" 67108864 are kept back"), "{stderr}");
     let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!([&tally["acked"], &tally["not_written"], &tally["unknown"]], [0, 1, 0], "{tally}");
-}
-
-fn put_there(file: &Path, bytes: usize) {
-    fs::write(file, vec![0; bytes]).unwrap();
 }
 
 #[test]
 #[ignore = "mounts a small file system: ci/e2e runs it, as root"]
 fn a_full_disk_takes_no_records_and_loses_none_until_there_is_room_again() {
     let mount = Mount::new();
-    let (data, others) = (mount.dir.join("data"), mount.dir.join("others"));
-    put_there(&others, OTHERS_BYTES);
+    let data = mount.dir.join("data");
+    let mut others = File::create(mount.dir.join("others")).unwrap();
+    others.write_all(&vec![0; OTHERS_BYTES]).unwrap();
     let mut node = Node::start(&data);
-    let full = fill(&node, 0);
+    let full = fill(&node, &mut others, 0);
     assert!(full > 0);
     refuses(&node);
     serves(&node, 0, full);
 
     // Others make room: writing goes on by itself.
-    fs::remove_file(&others).unwrap();
-    let fuller = fill(&node, full);
+    others.set_len(0).unwrap();
+    others.rewind().unwrap();
+    let fuller = fill(&node, &mut others, full);
     assert!(fuller > full, "there is more room, and nothing went in");
     refuses(&node);
 
@@ -129,7 +135,7 @@ fn a_full_disk_takes_no_records_and_loses_none_until_there_is_room_again() {
     // The log itself makes room: a trim is taken on a full disk too.
     let kept = fuller - BATCH;
     assert_eq!(post(&node, "/v1/trim", &json!({"first_offset": kept})), (200, json!({"first_offset": kept})));
-    let end = fill(&node, fuller);
+    let end = fill(&node, &mut others, fuller);
     assert!(end > fuller, "a segment was freed, and nothing went in");
     refuses(&node);
     serves(&node, kept, end);

@@ -82,8 +82,11 @@ fn take(
             let promised = match admit(&node, &request.entries, bytes).await {
                 Ok(promised) => promised,
                 Err(full) => {
-                    let (free, kept) = (full.free_bytes, full.reserve_bytes);
-                    let what = format!("{free} bytes are free on this node's disk, of which {kept} are kept back");
+                    let Full { wanted_bytes, free_bytes, reserve_bytes } = full;
+                    let what = format!(
+                        "no room for {wanted_bytes} bytes: {free_bytes} are free on this node's disk, of which \
+                         {reserve_bytes} are kept back"
+                    );
                     ended.with(Status::resource_exhausted(what));
                     return None;
                 }

@@ -193,7 +193,8 @@ pub fn from_failure(failure: v1::Failure) -> ProduceError {
         FailureKind::Unknown => ProduceError::Unknown { reason: failure.reason },
         FailureKind::NotLeader | FailureKind::Stopped => ProduceError::NotLeader { leader },
         FailureKind::DiskFull => {
-            ProduceError::DiskFull { free_bytes: failure.free_bytes, reserve_bytes: failure.reserve_bytes }
+            let v1::Failure { wanted_bytes, free_bytes, reserve_bytes, .. } = failure;
+            ProduceError::DiskFull { wanted_bytes, free_bytes, reserve_bytes }
         }
         // What is wrong with a request is found before it is sent on.
         FailureKind::Refused => ProduceError::Unknown { reason: failure.reason },
@@ -211,8 +212,8 @@ pub fn failure(error: &ProduceError) -> v1::Failure {
                 leader.as_ref().map_or((0, String::new()), |leader| (leader.node_id, leader.rpc_addr.clone()));
             v1::Failure { leader_id, leader_rpc_addr, ..failure(FailureKind::NotLeader) }
         }
-        ProduceError::DiskFull { free_bytes, reserve_bytes } => {
-            v1::Failure { free_bytes: *free_bytes, reserve_bytes: *reserve_bytes, ..failure(FailureKind::DiskFull) }
+        &ProduceError::DiskFull { wanted_bytes, free_bytes, reserve_bytes } => {
+            v1::Failure { wanted_bytes, free_bytes, reserve_bytes, ..failure(FailureKind::DiskFull) }
         }
         ProduceError::Stopped(StopReason::Shutdown | StopReason::Failed(_)) => failure(FailureKind::Stopped),
         ProduceError::Empty | ProduceError::TooLarge { .. } | ProduceError::Refused(_) => failure(FailureKind::Refused),
@@ -307,7 +308,7 @@ mod tests {
         let as_it_was = [
             ProduceError::NotLeader { leader },
             ProduceError::NotLeader { leader: None },
-            ProduceError::DiskFull { free_bytes: 1, reserve_bytes: 2 },
+            ProduceError::DiskFull { wanted_bytes: 3, free_bytes: 1, reserve_bytes: 2 },
             ProduceError::Unknown { reason: "why".into() },
         ];
         for error in as_it_was {

@@ -218,10 +218,10 @@ mod tests {
                 ),
             ),
             (
-                Failure::from(ApiError::DiskFull { free_bytes: 7, reserve_bytes: 64 }),
+                Failure::from(ApiError::DiskFull { wanted_bytes: 9, free_bytes: 7, reserve_bytes: 64 }),
                 (
                     507,
-                    r#"{"error":{"code":"RESOURCE_EXHAUSTED","message":"no room: 7 bytes are free on the disk, of which 64 are kept back","free_bytes":7,"reason":"DISK_FULL","reserve_bytes":64}}"#,
+                    r#"{"error":{"code":"RESOURCE_EXHAUSTED","message":"no room for 9 bytes: 7 are free on the disk, of which 64 are kept back","free_bytes":7,"reason":"DISK_FULL","reserve_bytes":64,"wanted_bytes":9}}"#,
                 ),
             ),
             (

@@ -101,7 +101,7 @@ mod tests {
             ApiError::Starting { what: text() }.into(),
             ApiError::ShuttingDown.into(),
             ApiError::OutcomeUnknown.into(),
-            ApiError::DiskFull { free_bytes: 0, reserve_bytes: 0 }.into(),
+            ApiError::DiskFull { wanted_bytes: 0, free_bytes: 0, reserve_bytes: 0 }.into(),
             ApiError::BadServerId { id: text() }.into(),
             ApiError::UnknownServer { id: text() }.into(),
             ApiError::NotAVoter { id: text() }.into(),
