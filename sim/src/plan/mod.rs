@@ -109,13 +109,14 @@ const RARE: [&str; 15] = [
 ];
 
 /// The same, in a cluster.
-const RARE_IN_A_CLUSTER: [&str; 9] = [
+const RARE_IN_A_CLUSTER: [&str; 10] = [
     "leader_change",
     "step_down",
     "truncation",
     "snapshot_installed",
     "learner_promoted",
     "forwarded_produce",
+    "overtaken_and_trimmed",
     "read_index_on_follower",
     "taken_out",
     "whole_again",
@@ -303,7 +304,7 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "wipe" => Fault::Wipe { down_ms },
         "leave" => Fault::Leave { down_ms },
         "overtaken" => {
-            let for_ms = rng.random_range(1_500..4_500);
+            let for_ms = rng.random_range(1_500..6_000);
             // As long as it is heard, nobody else stands.
             Fault::Overtaken { heard_ms: if rng.random_bool(0.2) { for_ms } else { rng.random_range(20..500) }, for_ms }
         }

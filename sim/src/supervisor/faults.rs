@@ -208,7 +208,7 @@ impl Supervisor {
     }
 
     /// The machines with these numbers, and the rest.
-    fn sides(&self, side: &[u32]) -> (Vec<NodeId>, Vec<NodeId>) {
+    pub(super) fn sides(&self, side: &[u32]) -> (Vec<NodeId>, Vec<NodeId>) {
         let (here, there): (Vec<_>, Vec<_>) = self.machines().partition(|machine| side.contains(&machine.number));
         let ids = |machines: Vec<&Machine>| machines.into_iter().map(|machine| machine.id).collect();
         (ids(here), ids(there))
@@ -221,37 +221,9 @@ impl Supervisor {
         (this != other).then_some((this, other))
     }
 
-    pub(super) fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
+    fn cut(&mut self, links: Vec<Link>, for_ms: u64) {
         self.links.cut(&links);
         self.after_ms(for_ms, Action::Mend(links));
-    }
-
-    fn overtaken(&mut self, heard_ms: u64, for_ms: u64) {
-        const LOOK_EVERY: Duration = Duration::from_millis(20);
-        let Some((number, _)) = self.world.leader() else { return };
-        self.world.fired("overtaken");
-        let (here, others) = self.sides(&[number]);
-        let out = between(&here, &others);
-        self.cut(directed(out.clone(), Way::In), for_ms);
-        if heard_ms < for_ms {
-            self.after_ms(heard_ms, Action::Cut { links: out, for_ms: for_ms - heard_ms });
-        }
-        let ids: Vec<(u32, NodeId)> = self.machines().map(|machine| (machine.number, machine.id)).collect();
-        let (world, until_ns) = (self.world.clone(), now_ns() + for_ms * 1_000_000);
-        drop(tokio::spawn(async move {
-            let mut trimmed = 0;
-            while now_ns() < until_ns {
-                let acked = world.lock().history.acked_next_offset();
-                if acked > trimmed
-                    && let Some((leader, _)) = world.leader().filter(|(leader, _)| *leader != number)
-                    && let Some((_, asked)) = ids.iter().find(|(number, _)| *number == leader)
-                {
-                    workload::trim(world.clone(), leader, *asked, acked).await;
-                    trimmed = acked;
-                }
-                madsim::time::sleep(LOOK_EVERY).await;
-            }
-        }));
     }
 
     pub(super) fn flap(&mut self, flap: Flap) {
@@ -271,7 +243,7 @@ impl Supervisor {
 }
 
 /// What is sent, or what is heard, or both.
-fn directed(out: Vec<Link>, way: Way) -> Vec<Link> {
+pub(super) fn directed(out: Vec<Link>, way: Way) -> Vec<Link> {
     match way {
         Way::Out => out,
         Way::In => out.into_iter().map(|(from, to)| (to, from)).collect(),

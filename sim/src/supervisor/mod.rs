@@ -2,6 +2,7 @@
 
 mod faults;
 mod membership;
+mod overtaken;
 
 use crate::links::{Link, Links, configure};
 use crate::machine::{Machine, Said, Signal};
@@ -12,6 +13,7 @@ use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
 use membership::Departed;
+use overtaken::Overtaking;
 use rand::Rng as _;
 use seedlog_agent::StopReason;
 use seedlog_runtime::disk::sim as disk;
@@ -37,9 +39,9 @@ enum Action {
     EndClockRate { at: usize },
     EndDiskFull { at: usize },
     EndPause { at: usize, life: u64 },
-    Cut { links: Vec<Link>, for_ms: u64 },
     Mend(Vec<Link>),
     Flap(Box<Flap>),
+    Overtaking(Overtaking),
     EndStorm,
     ShutdownMustBeOver { at: usize, life: u64 },
     SeeDeparted { at: usize },
@@ -392,7 +394,7 @@ impl Supervisor {
             }
             Action::EndPause { at, life } if self.nodes[at].machine.life() == life => self.resume(at),
             Action::EndPause { .. } => {}
-            Action::Cut { links, for_ms } => self.cut(links, for_ms),
+            Action::Overtaking(overtaking) => self.overtaking(overtaking),
             Action::Mend(links) => self.links.mend(&links),
             Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {

@@ -1,0 +1,86 @@
+//! A leader whose last words the others have and who does not hear that they have them; meanwhile another one leads,
+//! commits them, and trims them away. What the first one waits for is then in nobody's log.
+
+use super::faults::directed;
+use super::{Action, Supervisor};
+use crate::links::{Link, between};
+use crate::plan::Way;
+use crate::workload;
+use crate::world::now_ns;
+
+/// It is looked so often whether the next thing can happen.
+const LOOK_EVERY_MS: u64 = 20;
+
+pub(super) struct Overtaking {
+    number: u32,
+    out: Vec<Link>,
+    heard_until_ns: u64,
+    until_ns: u64,
+    /// Whether it is not heard either.
+    silent: bool,
+    /// What was acked when it began.
+    acked: u64,
+    /// The end of the other leader's log when that had committed something: beyond the last words.
+    beyond: Option<u64>,
+    trimmed: u64,
+}
+
+impl Supervisor {
+    pub(super) fn overtaken(&mut self, heard_ms: u64, for_ms: u64) {
+        let Some((number, _)) = self.world.leader() else { return };
+        self.world.fired("overtaken");
+        let (here, others) = self.sides(&[number]);
+        let out = between(&here, &others);
+        self.links.cut(&directed(out.clone(), Way::In));
+        let (now_ns, ms) = (now_ns(), 1_000_000);
+        let acked = self.world.lock().history.acked_next_offset();
+        self.overtaking(Overtaking {
+            number,
+            out,
+            heard_until_ns: now_ns + heard_ms * ms,
+            until_ns: now_ns + for_ms * ms,
+            silent: false,
+            acked,
+            beyond: None,
+            trimmed: 0,
+        });
+    }
+
+    pub(super) fn overtaking(&mut self, mut overtaking: Overtaking) {
+        let silence = now_ns() >= overtaking.heard_until_ns && !overtaking.silent;
+        if silence {
+            self.links.cut(&overtaking.out);
+            overtaking.silent = true;
+        }
+        if now_ns() >= overtaking.until_ns || self.has_trimmed(&mut overtaking) {
+            self.links.mend(&directed(overtaking.out.clone(), Way::In));
+            if overtaking.silent {
+                self.links.mend(&overtaking.out);
+            }
+            return;
+        }
+        self.after_ms(LOOK_EVERY_MS, Action::Overtaking(overtaking));
+    }
+
+    /// Whether the other leader has freed all that the first one may wait for; it is asked to, if there is more to free.
+    fn has_trimmed(&self, overtaking: &mut Overtaking) -> bool {
+        let acked = self.world.lock().history.acked_next_offset();
+        let Some((leader, agent)) = self.world.leader().filter(|(leader, _)| *leader != overtaking.number) else {
+            return false;
+        };
+        if acked <= overtaking.acked {
+            return false;
+        }
+        let (first, next) = agent.node().range();
+        if first >= *overtaking.beyond.get_or_insert(next) {
+            self.world.fired("overtaken_and_trimmed");
+            return true;
+        }
+        if acked > overtaking.trimmed {
+            overtaking.trimmed = acked;
+            let asked = self.nodes[leader as usize - 1].machine.id;
+            drop(tokio::spawn(workload::trim(self.world.clone(), leader, asked, acked)));
+        }
+        false
+    }
+}
