@@ -18,9 +18,9 @@ pub(super) struct Overtaking {
     until_ns: u64,
     /// Whether it is not heard either.
     silent: bool,
-    /// What was acked when it began.
-    acked: u64,
-    /// The end of the other leader's log when that had committed something: beyond the last words.
+    /// What was acked when the other one was first seen to lead.
+    acked: Option<u64>,
+    /// The end of the other leader's log when that had acked something itself: beyond the last words.
     beyond: Option<u64>,
     trimmed: u64,
 }
@@ -33,14 +33,13 @@ impl Supervisor {
         let out = between(&here, &others);
         self.links.cut(&directed(out.clone(), Way::In));
         let (now_ns, ms) = (now_ns(), 1_000_000);
-        let acked = self.world.lock().history.acked_next_offset();
         self.overtaking(Overtaking {
             number,
             out,
             heard_until_ns: now_ns + heard_ms * ms,
             until_ns: now_ns + for_ms * ms,
             silent: false,
-            acked,
+            acked: None,
             beyond: None,
             trimmed: 0,
         });
@@ -68,7 +67,7 @@ impl Supervisor {
         let Some((leader, agent)) = self.world.leader().filter(|(leader, _)| *leader != overtaking.number) else {
             return false;
         };
-        if acked <= overtaking.acked {
+        if acked <= *overtaking.acked.get_or_insert(acked) {
             return false;
         }
         let (first, next) = agent.node().range();
