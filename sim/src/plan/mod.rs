@@ -175,8 +175,10 @@ pub fn plan(seed: u64, nodes: Option<u32>) -> Plan {
     }
     faults.sort_by_key(|planned| planned.at_ms);
     let mut rng = keyed(seed, &["plan".into(), "config".into()]);
+    // Segments are trimmed whole: behind a leader that is overtaken they must be full soon.
+    let is_overtaken = faults.iter().any(|planned| matches!(planned.fault, Fault::Overtaken { .. }));
     let config = Config {
-        segment_bytes_max: 1 << rng.random_range(12..=16),
+        segment_bytes_max: 1 << rng.random_range(12..=16).min(if is_overtaken { 13 } else { 16 }),
         index_rows_max: 1 << rng.random_range(3..=9),
         prewrite_bytes: if rng.random_bool(0.5) { 0 } else { 1 << rng.random_range(9..=14) },
         start_check_bytes_max: [0, 8 << 10, 1 << 30][rng.random_range(0..3usize)],
@@ -306,7 +308,7 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "overtaken" => {
             let for_ms = rng.random_range(1_500..6_000);
             // As long as it is heard, nobody else stands.
-            Fault::Overtaken { heard_ms: if rng.random_bool(0.2) { for_ms } else { rng.random_range(20..500) }, for_ms }
+            Fault::Overtaken { heard_ms: if rng.random_bool(0.2) { for_ms } else { rng.random_range(20..250) }, for_ms }
         }
         "new_address" => Fault::NewAddress { down_ms },
         other => unreachable!("no fault kind {other}"),

@@ -32,6 +32,8 @@ impl Supervisor {
         let (here, others) = self.sides(&[number]);
         let out = between(&here, &others);
         self.links.cut(&directed(out.clone(), Way::In));
+        let here = self.nodes[number as usize - 1].machine.id;
+        drop(tokio::spawn(workload::last_words(self.world.clone(), number, here)));
         let (now_ns, ms) = (now_ns(), 1_000_000);
         self.overtaking(Overtaking {
             number,

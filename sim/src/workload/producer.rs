@@ -120,6 +120,26 @@ impl Producer {
     }
 }
 
+/// A few records, asked of a node by somebody on its own machine: a leader that hears no other one takes them, too.
+pub async fn last_words(world: World, number: u32, machine: NodeId) {
+    let Some(node) = Handle::current().get_node(machine) else { return };
+    let (call, value) = {
+        let mut world = world.lock();
+        let call = world.history.produces.len();
+        let value = format!("{LAST_WORDS}.{call}:");
+        let values = vec![value.clone().into_bytes()];
+        let (client, called_ns) = (LAST_WORDS, now_ns());
+        world.history.produces.push(Produce { client, values, called_ns, ..Produce::default() });
+        (call, value)
+    };
+    let record = Record { value: value.into(), ..Default::default() };
+    let answer = node.spawn(async move { client_of(number, 1).produce(vec![record]).await });
+    // If the machine goes down, so does this, and nobody knows.
+    if let Ok(answer) = answer.await {
+        answered(&world, LAST_WORDS, call, &answer);
+    }
+}
+
 pub fn answered(world: &World, client: u32, call: usize, answer: &Result<seedlog_client::Produced, Error>) {
     let outcome = match answer {
         Ok(produced) => Outcome::Acked { first_offset: produced.first_offset, at_ns: now_ns() },
