@@ -208,7 +208,7 @@ pub enum Fault {
         down_ms: u64,
     },
     /// The leader is heard for a while and hears nobody, so that what it is asked then may be committed without it;
-    /// then it is not heard either. Another one leads, and trims all that is acked, again and again. It is over when what
+    /// then it is not heard either. Another one leads, and trims all that it has, again and again. It is over when what
     /// the first one waits for is no longer in anybody's log, or after `for_ms`.
     Overtaken {
         heard_ms: u64,

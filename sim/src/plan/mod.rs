@@ -306,7 +306,7 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "wipe" => Fault::Wipe { down_ms },
         "leave" => Fault::Leave { down_ms },
         "overtaken" => {
-            let for_ms = rng.random_range(1_500..6_000);
+            let for_ms = rng.random_range(2_000..8_000);
             // As long as it is heard, nobody else stands.
             Fault::Overtaken { heard_ms: if rng.random_bool(0.2) { for_ms } else { rng.random_range(20..250) }, for_ms }
         }

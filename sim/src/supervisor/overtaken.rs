@@ -18,9 +18,9 @@ pub(super) struct Overtaking {
     until_ns: u64,
     /// Whether it is not heard either.
     silent: bool,
-    /// What was acked when the other one was first seen to lead.
-    acked: Option<u64>,
-    /// The end of the other leader's log when that had acked something itself: beyond the last words.
+    /// The last entry of the other leader when that was first seen to lead: the last words are before it.
+    last_index: Option<u64>,
+    /// The end of the records when that was committed.
     beyond: Option<u64>,
     trimmed: u64,
 }
@@ -41,7 +41,7 @@ impl Supervisor {
             heard_until_ns: now_ns + heard_ms * ms,
             until_ns: now_ns + for_ms * ms,
             silent: false,
-            acked: None,
+            last_index: None,
             beyond: None,
             trimmed: 0,
         });
@@ -53,7 +53,13 @@ impl Supervisor {
             self.links.cut(&overtaking.out);
             overtaking.silent = true;
         }
-        if now_ns() >= overtaking.until_ns || self.has_trimmed(&mut overtaking) {
+        let has_trimmed = self.has_trimmed(&mut overtaking);
+        if has_trimmed || now_ns() >= overtaking.until_ns {
+            let Overtaking { last_index, beyond, trimmed, .. } = overtaking;
+            self.world.event(format!(
+                "overtaken is over: another leads from {last_index:?}, its end {beyond:?}, trims up to {trimmed}, \
+                 beyond it: {has_trimmed}"
+            ));
             self.links.mend(&directed(overtaking.out.clone(), Way::In));
             if overtaking.silent {
                 self.links.mend(&overtaking.out);
@@ -65,22 +71,22 @@ impl Supervisor {
 
     /// Whether the other leader has freed all that the first one may wait for; it is asked to, if there is more to free.
     fn has_trimmed(&self, overtaking: &mut Overtaking) -> bool {
-        let acked = self.world.lock().history.acked_next_offset();
         let Some((leader, agent)) = self.world.leader().filter(|(leader, _)| *leader != overtaking.number) else {
             return false;
         };
-        if acked <= *overtaking.acked.get_or_insert(acked) {
+        let (status, (first, next)) = (agent.node().status(), agent.node().range());
+        let last_index = *overtaking.last_index.get_or_insert(status.last_index.unwrap_or(0));
+        if status.applied_index < Some(last_index) {
             return false;
         }
-        let (first, next) = agent.node().range();
         if first >= *overtaking.beyond.get_or_insert(next) {
             self.world.fired("overtaken_and_trimmed");
             return true;
         }
-        if acked > overtaking.trimmed {
-            overtaking.trimmed = acked;
+        if next > overtaking.trimmed {
+            overtaking.trimmed = next;
             let asked = self.nodes[leader as usize - 1].machine.id;
-            drop(tokio::spawn(workload::trim(self.world.clone(), leader, asked, acked)));
+            drop(tokio::spawn(workload::trim(self.world.clone(), leader, asked, next)));
         }
         false
     }
