@@ -20,8 +20,6 @@ pub(super) struct Overtaking {
     silent: bool,
     /// The last entry of the other leader when that was first seen to lead: the last words are before it.
     last_index: Option<u64>,
-    /// The end of the records when that was committed.
-    beyond: Option<u64>,
     trimmed: u64,
 }
 
@@ -33,7 +31,7 @@ impl Supervisor {
         let out = between(&here, &others);
         self.links.cut(&directed(out.clone(), Way::In));
         let here = self.nodes[number as usize - 1].machine.id;
-        drop(tokio::spawn(workload::last_words(self.world.clone(), number, here)));
+        drop(tokio::spawn(workload::last_words(self.world.clone(), number, here, 0)));
         let (now_ns, ms) = (now_ns(), 1_000_000);
         self.overtaking(Overtaking {
             number,
@@ -42,7 +40,6 @@ impl Supervisor {
             until_ns: now_ns + for_ms * ms,
             silent: false,
             last_index: None,
-            beyond: None,
             trimmed: 0,
         });
     }
@@ -55,10 +52,10 @@ impl Supervisor {
         }
         let has_trimmed = self.has_trimmed(&mut overtaking);
         if has_trimmed || now_ns() >= overtaking.until_ns {
-            let Overtaking { last_index, beyond, trimmed, .. } = overtaking;
+            let Overtaking { last_index, trimmed, .. } = overtaking;
             self.world.event(format!(
-                "overtaken is over: another leads from {last_index:?}, its end {beyond:?}, trims up to {trimmed}, \
-                 beyond it: {has_trimmed}"
+                "overtaken is over: another leads, its log then ends with {last_index:?}, is trimmed up to offset \
+                 {trimmed}, and has lost the last words: {has_trimmed}"
             ));
             self.links.mend(&directed(overtaking.out.clone(), Way::In));
             if overtaking.silent {
@@ -74,18 +71,21 @@ impl Supervisor {
         let Some((leader, agent)) = self.world.leader().filter(|(leader, _)| *leader != overtaking.number) else {
             return false;
         };
-        let (status, (first, next)) = (agent.node().status(), agent.node().range());
-        let last_index = *overtaking.last_index.get_or_insert(status.last_index.unwrap_or(0));
-        if status.applied_index < Some(last_index) {
-            return false;
-        }
-        if first >= *overtaking.beyond.get_or_insert(next) {
+        let node = agent.node();
+        let asked = self.nodes[leader as usize - 1].machine.id;
+        let last_index = *overtaking.last_index.get_or_insert_with(|| {
+            // Segments are freed whole: what comes now fills the one with the last words, and the next one.
+            let bytes = self.plan.config.segment_bytes_max as usize;
+            drop(tokio::spawn(workload::last_words(self.world.clone(), leader, asked, bytes)));
+            node.status().last_index.unwrap_or(0)
+        });
+        let (seen, (_, next)) = (node.observe(), node.range());
+        if seen.purged.is_some_and(|purged| purged.index >= last_index) {
             self.world.fired("overtaken_and_trimmed");
             return true;
         }
         if next > overtaking.trimmed {
             overtaking.trimmed = next;
-            let asked = self.nodes[leader as usize - 1].machine.id;
             drop(tokio::spawn(workload::trim(self.world.clone(), leader, asked, next)));
         }
         false

@@ -120,23 +120,31 @@ impl Producer {
     }
 }
 
-/// A few records, asked of a node by somebody on its own machine: a leader that hears no other one takes them, too.
-pub async fn last_words(world: World, number: u32, machine: NodeId) {
-    let Some(node) = Handle::current().get_node(machine) else { return };
-    let (call, value) = {
-        let mut world = world.lock();
-        let call = world.history.produces.len();
-        let value = format!("{LAST_WORDS}.{call}:");
-        let values = vec![value.clone().into_bytes()];
-        let (client, called_ns) = (LAST_WORDS, now_ns());
-        world.history.produces.push(Produce { client, values, called_ns, ..Produce::default() });
-        (call, value)
-    };
-    let record = Record { value: value.into(), ..Default::default() };
-    let answer = node.spawn(async move { client_of(number, 1).produce(vec![record]).await });
-    // If the machine goes down, so does this, and nobody knows.
-    if let Ok(answer) = answer.await {
-        answered(&world, LAST_WORDS, call, &answer);
+/// Three calls, asked of a node by somebody on its own machine: a leader that hears no other one takes them, too.
+/// Each has one record of half of `bytes`, or little more than nothing.
+pub async fn last_words(world: World, number: u32, machine: NodeId, bytes: usize) {
+    for _ in 0..3 {
+        let Some(node) = Handle::current().get_node(machine) else { return };
+        let (call, value) = {
+            let mut world = world.lock();
+            let call = world.history.produces.len();
+            let mut value = format!("{LAST_WORDS}.{call}:").into_bytes();
+            value.resize(value.len().max(bytes / 2), b'.');
+            let values = vec![value.clone()];
+            let (client, called_ns) = (LAST_WORDS, now_ns());
+            world.history.produces.push(Produce { client, values, called_ns, ..Produce::default() });
+            (call, value)
+        };
+        let record = Record { value: value.into(), ..Default::default() };
+        let producing = node.spawn(async move { client_of(number, 1).produce(vec![record]).await });
+        let world = world.clone();
+        drop(tokio::spawn(async move {
+            // If the machine goes down, so does this, and nobody knows.
+            if let Ok(answer) = producing.await {
+                answered(&world, LAST_WORDS, call, &answer);
+            }
+        }));
+        madsim::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
