@@ -17,6 +17,8 @@ use tokio::sync::MutexGuard;
 
 /// A change needs a majority; without one it is given up, and its outcome is unknown.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
+/// Another change is over by then, or has no majority. With the change itself, no longer than who asks waits.
+const TURN_MAX: Duration = Duration::from_secs(5);
 /// A new leader must be there by then.
 const TRANSFER_MAX: Duration = Duration::from_secs(5);
 
@@ -136,7 +138,7 @@ impl Node {
 
     /// Once this node makes no other change.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, ChangeError> {
-        let turn = clock::timeout(CHANGE_MAX, self.changing().lock()).await;
+        let turn = clock::timeout(TURN_MAX, self.changing().lock()).await;
         turn.map(Turn).map_err(|_| ChangeError::InProgress)
     }
 

@@ -31,7 +31,7 @@ impl Supervisor {
         let out = between(&here, &others);
         self.links.cut(&directed(out.clone(), Way::In));
         let here = self.nodes[number as usize - 1].machine.id;
-        drop(tokio::spawn(workload::last_words(self.world.clone(), number, here, 0)));
+        drop(tokio::spawn(workload::produce_there(self.world.clone(), number, here, 0)));
         let (now_ns, ms) = (now_ns(), 1_000_000);
         self.overtaking(Overtaking {
             number,
@@ -50,7 +50,7 @@ impl Supervisor {
             self.links.cut(&overtaking.out);
             overtaking.silent = true;
         }
-        let has_trimmed = self.has_trimmed(&mut overtaking);
+        let has_trimmed = self.trim_away(&mut overtaking);
         if has_trimmed || now_ns() >= overtaking.until_ns {
             let Overtaking { last_index, trimmed, .. } = overtaking;
             self.world.event(format!(
@@ -66,8 +66,8 @@ impl Supervisor {
         self.after_ms(LOOK_EVERY_MS, Action::Overtaking(overtaking));
     }
 
-    /// Whether the other leader has freed all that the first one may wait for; it is asked to, if there is more to free.
-    fn has_trimmed(&self, overtaking: &mut Overtaking) -> bool {
+    /// Asks the other leader to free what it has; whether that is all that the first one may wait for.
+    fn trim_away(&self, overtaking: &mut Overtaking) -> bool {
         let Some((leader, agent)) = self.world.leader().filter(|(leader, _)| *leader != overtaking.number) else {
             return false;
         };
@@ -76,7 +76,7 @@ impl Supervisor {
         let last_index = *overtaking.last_index.get_or_insert_with(|| {
             // Segments are freed whole: what comes now fills the one with the last words, and the next one.
             let bytes = self.plan.config.segment_bytes_max as usize;
-            drop(tokio::spawn(workload::last_words(self.world.clone(), leader, asked, bytes)));
+            drop(tokio::spawn(workload::produce_there(self.world.clone(), leader, asked, bytes)));
             node.status().last_index.unwrap_or(0)
         });
         let (seen, (_, next)) = (node.observe(), node.range());

@@ -14,7 +14,7 @@ mod producer;
 mod reader;
 
 pub use admin::trim;
-pub use producer::last_words;
+pub use producer::produce_there;
 
 use crate::history::{Call, Complaint, Outcome, Produce, Said};
 use crate::machine::address;
@@ -72,7 +72,7 @@ const FENCERS: u32 = 300;
 const ASKERS: u32 = 400;
 const ADMIN: u32 = 900;
 const TRIMMER: u32 = 901;
-const LAST_WORDS: u32 = 902;
+const ON_THE_SPOT: u32 = 902;
 /// The client that reads everything in the end.
 const READER: u32 = 1_000;
 

@@ -122,16 +122,16 @@ impl Producer {
 
 /// Three calls, asked of a node by somebody on its own machine: a leader that hears no other one takes them, too.
 /// Each has one record of half of `bytes`, or little more than nothing.
-pub async fn last_words(world: World, number: u32, machine: NodeId, bytes: usize) {
+pub async fn produce_there(world: World, number: u32, machine: NodeId, bytes: usize) {
     for _ in 0..3 {
         let Some(node) = Handle::current().get_node(machine) else { return };
         let (call, value) = {
             let mut world = world.lock();
             let call = world.history.produces.len();
-            let mut value = format!("{LAST_WORDS}.{call}:").into_bytes();
+            let mut value = format!("{ON_THE_SPOT}.{call}:").into_bytes();
             value.resize(value.len().max(bytes / 2), b'.');
             let values = vec![value.clone()];
-            let (client, called_ns) = (LAST_WORDS, now_ns());
+            let (client, called_ns) = (ON_THE_SPOT, now_ns());
             world.history.produces.push(Produce { client, values, called_ns, ..Produce::default() });
             (call, value)
         };
@@ -141,7 +141,7 @@ pub async fn last_words(world: World, number: u32, machine: NodeId, bytes: usize
         drop(tokio::spawn(async move {
             // If the machine goes down, so does this, and nobody knows.
             if let Ok(answer) = producing.await {
-                answered(&world, LAST_WORDS, call, &answer);
+                answered(&world, ON_THE_SPOT, call, &answer);
             }
         }));
         madsim::time::sleep(Duration::from_millis(10)).await;
