@@ -612,6 +612,26 @@ fn a_crash_after_a_sync_leaves_it_durable_and_inside_or_before_it_does_not() {
 }
 
 #[test]
+fn a_crash_due_after_a_file_is_shortened_waits_for_that_and_can_be_taken_back() {
+    let disk = new_disk();
+    let file = synced(&disk, "a", b"0123456789");
+    disk.arm_crash_once_shortened(1, CrashAt::Before);
+    file.set_len(10).unwrap();
+    file.set_len(20).unwrap();
+    file.sync_data().unwrap();
+    file.set_len(4).unwrap();
+    file.write_all_at(b"the one that passes", 4).unwrap();
+    assert!(is_crash(&file.sync_data().unwrap_err()));
+
+    disk.crash_process();
+    disk.arm_crash_once_shortened(0, CrashAt::Before);
+    let file = disk.open(&at("a"), OpenMode::ReadWrite).unwrap();
+    file.set_len(2).unwrap();
+    disk.disarm_crash();
+    file.sync_data().unwrap();
+}
+
+#[test]
 fn the_same_seeds_give_the_same_disk_and_the_same_events() {
     let run = |power: u64| {
         let disk = SimDisk::new(5);

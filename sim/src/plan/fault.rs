@@ -1,5 +1,6 @@
 //! What can be done to a cluster, and to which node of it.
 
+use seedlog_runtime::disk::sim as disk;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -214,6 +215,16 @@ pub enum Fault {
         heard_ms: u64,
         for_ms: u64,
     },
+    /// The leader is cut off, goes on with its own clients, and is outvoted. Then it is no longer cut off, must take its
+    /// last words back, and its power goes: so many disk operations after it made a file shorter, if it does so within
+    /// `for_ms` of the beginning.
+    Outvoted {
+        for_ms: u64,
+        after_ops: u64,
+        at: At,
+        power_seed: u64,
+        down_ms: u64,
+    },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {
         to: u32,
@@ -239,6 +250,16 @@ pub enum At {
     After,
 }
 
+impl From<At> for disk::CrashAt {
+    fn from(at: At) -> disk::CrashAt {
+        match at {
+            At::Before => disk::CrashAt::Before,
+            At::Inside => disk::CrashAt::Inside,
+            At::After => disk::CrashAt::After,
+        }
+    }
+}
+
 impl Fault {
     /// What can befall a node, alone or among others.
     pub const OF_A_NODE: [&'static str; 15] = [
@@ -260,7 +281,7 @@ impl Fault {
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 13] = [
+    pub const OF_A_CLUSTER: [&'static str; 14] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -274,6 +295,7 @@ impl Fault {
         "leave",
         "new_address",
         "overtaken",
+        "outvoted",
     ];
 
     /// All kinds that a plan for so many nodes may draw.
@@ -312,6 +334,7 @@ impl Fault {
             Fault::Leave { .. } => "leave",
             Fault::NewAddress { .. } => "new_address",
             Fault::Overtaken { .. } => "overtaken",
+            Fault::Outvoted { .. } => "outvoted",
         }
     }
 
@@ -323,6 +346,7 @@ impl Fault {
                 | Fault::PowerLossAll { .. }
                 | Fault::Partition { .. }
                 | Fault::Overtaken { .. }
+                | Fault::Outvoted { .. }
                 | Fault::NetworkStorm { .. }
         )
     }

@@ -109,7 +109,7 @@ const RARE: [&str; 15] = [
 ];
 
 /// The same, in a cluster.
-const RARE_IN_A_CLUSTER: [&str; 10] = [
+const RARE_IN_A_CLUSTER: [&str; 11] = [
     "leader_change",
     "step_down",
     "truncation",
@@ -117,6 +117,7 @@ const RARE_IN_A_CLUSTER: [&str; 10] = [
     "learner_promoted",
     "forwarded_produce",
     "overtaken_and_trimmed",
+    "outvoted_and_power_gone",
     "read_index_on_follower",
     "taken_out",
     "whole_again",
@@ -249,7 +250,7 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "power_loss" => Fault::PowerLoss { down_ms, power_seed },
         "crash_at_disk_op" => Fault::CrashAtDiskOp {
             after_ops: if rng.random_bool(0.5) { rng.random_range(0..12) } else { rng.random_range(0..60) },
-            at: [At::Before, At::Inside, At::After][rng.random_range(0..3usize)],
+            at: draw_at(rng),
             power_seed: rng.random_bool(0.6).then_some(power_seed),
             down_ms,
         },
@@ -310,9 +311,20 @@ fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
             // As long as it is heard, nobody else stands.
             Fault::Overtaken { heard_ms: if rng.random_bool(0.2) { for_ms } else { rng.random_range(20..250) }, for_ms }
         }
+        "outvoted" => Fault::Outvoted {
+            for_ms: rng.random_range(3_000..8_000),
+            after_ops: rng.random_range(0..4),
+            at: draw_at(rng),
+            power_seed,
+            down_ms,
+        },
         "new_address" => Fault::NewAddress { down_ms },
         other => unreachable!("no fault kind {other}"),
     }
+}
+
+fn draw_at(rng: &mut impl RngExt) -> At {
+    [At::Before, At::Inside, At::After][rng.random_range(0..3usize)]
 }
 
 fn draw_way(rng: &mut impl RngExt) -> Way {

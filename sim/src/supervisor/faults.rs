@@ -1,9 +1,10 @@
 //! What each fault does when its time has come.
 
-use super::{Action, SHUTDOWN_MAX_MS, Supervisor};
+use super::outvoted::GONE;
+use super::{Action, Armed, SHUTDOWN_MAX_MS, Supervisor};
 use crate::links::{Link, between, both_ways};
 use crate::machine::Machine;
-use crate::plan::{At, Fault, Target, Way};
+use crate::plan::{Fault, Target, Way};
 use crate::workload;
 use crate::world::now_ns;
 use madsim::net::NetSim;
@@ -46,13 +47,8 @@ impl Supervisor {
                 self.after_ms(down_ms, Action::Restart { at });
             }
             Fault::CrashAtDiskOp { after_ops, at: place, power_seed, down_ms } => {
-                let place = match place {
-                    At::Before => disk::CrashAt::Before,
-                    At::Inside => disk::CrashAt::Inside,
-                    At::After => disk::CrashAt::After,
-                };
-                node.armed = Some((power_seed, down_ms));
-                node.machine.disk.arm_crash(after_ops, place);
+                node.armed = Some(Armed { power_seed, down_ms, counts_as: kind });
+                node.machine.disk.arm_crash(after_ops, place.into());
             }
             Fault::CrashThenPowerLoss { down_ms, then_ms, power_seed } => {
                 self.crash(at, None);
@@ -104,7 +100,7 @@ impl Supervisor {
                 let asked = self.nodes[leader].machine.id;
                 drop(tokio::spawn(workload::trim(self.world.clone(), leader as u32 + 1, asked, first_offset)));
                 let node = &mut self.nodes[at];
-                node.armed = Some((power_seed, down_ms));
+                node.armed = Some(Armed { power_seed, down_ms, counts_as: "crash_at_disk_op" });
                 node.machine.disk.arm_crash(after_ops, disk::CrashAt::Inside);
             }
             Fault::DiskFull { for_ms, free_bytes } => {
@@ -173,6 +169,10 @@ impl Supervisor {
                 self.after_ms(for_ms, Action::EndPause { at, life });
             }
             Fault::Overtaken { heard_ms, for_ms } => self.overtaken(heard_ms, for_ms),
+            Fault::Outvoted { for_ms, after_ops, at: place, power_seed, down_ms } => {
+                let armed = Armed { power_seed: Some(power_seed), down_ms, counts_as: GONE };
+                self.outvoted(for_ms, after_ops, place.into(), armed);
+            }
             Fault::Wipe { down_ms } => self.wipe(at, down_ms),
             Fault::Leave { down_ms } => self.leave(at, down_ms),
             Fault::NewAddress { down_ms } => {

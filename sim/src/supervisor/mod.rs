@@ -2,6 +2,7 @@
 
 mod faults;
 mod membership;
+mod outvoted;
 mod overtaken;
 
 use crate::links::{Link, Links, configure};
@@ -13,6 +14,7 @@ use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
 use membership::Departed;
+use outvoted::Outvoting;
 use overtaken::Overtaking;
 use rand::Rng as _;
 use seedlog_agent::StopReason;
@@ -42,6 +44,7 @@ enum Action {
     Mend(Vec<Link>),
     Flap(Box<Flap>),
     Overtaking(Overtaking),
+    Outvoting(Outvoting),
     EndStorm,
     ShutdownMustBeOver { at: usize, life: u64 },
     SeeDeparted { at: usize },
@@ -76,12 +79,19 @@ pub struct Supervisor {
     refused: bool,
 }
 
+/// What an armed crash will be, once it hits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Armed {
+    power_seed: Option<u64>,
+    down_ms: u64,
+    counts_as: &'static str,
+}
+
 /// A machine, and what its supervisor knows of it.
 struct Watched {
     machine: Machine,
     skew: Skew,
-    /// What an armed crash will be, once it hits.
-    armed: Option<(Option<u64>, u64)>,
+    armed: Option<Armed>,
     /// Disk errors seen when the node last stopped by itself: it may stop only for new ones.
     excused: u64,
     ready: bool,
@@ -334,8 +344,8 @@ impl Supervisor {
         match signal {
             Signal::Ready => node.ready = true,
             Signal::DiskDown => {
-                let Some((power_seed, down_ms)) = node.armed.take() else { return };
-                self.world.fired("crash_at_disk_op");
+                let Some(Armed { power_seed, down_ms, counts_as }) = node.armed.take() else { return };
+                self.world.fired(counts_as);
                 self.crash(at, power_seed);
                 self.after_ms(down_ms, Action::Restart { at });
             }
@@ -395,6 +405,7 @@ impl Supervisor {
             Action::EndPause { at, life } if self.nodes[at].machine.life() == life => self.resume(at),
             Action::EndPause { .. } => {}
             Action::Overtaking(overtaking) => self.overtaking(overtaking),
+            Action::Outvoting(outvoting) => self.outvoting(outvoting),
             Action::Mend(links) => self.links.mend(&links),
             Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {

@@ -43,13 +43,21 @@ pub(super) struct Engine {
     state: Mutex<State>,
 }
 
+/// A crash to come.
+pub(super) struct Armed {
+    /// Nothing counts before a file has been made shorter.
+    pub(super) once_shortened: bool,
+    /// Operations to let pass.
+    pub(super) after_ops: u64,
+    pub(super) at: CrashAt,
+}
+
 pub(super) struct State {
     pub(super) seed: u64,
     /// Counts the lives of the process; a handle of an earlier one is dead.
     pub(super) life: u64,
     pub(super) down: bool,
-    /// Operations to let pass, then where to crash.
-    pub(super) armed: Option<(u64, CrashAt)>,
+    pub(super) armed: Option<Armed>,
     pub(super) operations: u64,
     pub(super) directories: BTreeMap<PathBuf, Directory>,
     pub(super) used: Arc<AtomicU64>,
@@ -150,17 +158,18 @@ impl State {
 
     fn crash_here(&mut self) -> Option<CrashAt> {
         self.operations += 1;
-        match &mut self.armed {
-            Some((0, at)) => {
-                let at = *at;
-                self.armed = None;
-                Some(at)
-            }
-            Some((left, _)) => {
-                *left -= 1;
-                None
-            }
-            None => None,
+        let armed = self.armed.as_mut().filter(|armed| !armed.once_shortened)?;
+        if armed.after_ops > 0 {
+            armed.after_ops -= 1;
+            return None;
+        }
+        self.armed.take().map(|armed| armed.at)
+    }
+
+    /// A file has just been made shorter.
+    pub(super) fn shortened(&mut self) {
+        if let Some(armed) = &mut self.armed {
+            armed.once_shortened = false;
         }
     }
 

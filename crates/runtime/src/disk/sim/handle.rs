@@ -92,6 +92,9 @@ impl File for SimFile {
                 }
             }
             if happens(part) {
+                if len < body.cached.len() as u64 {
+                    state.shortened();
+                }
                 body.set_len(len);
             }
             Ok(0)

@@ -29,7 +29,7 @@ pub use inode::{PAGE_BYTES, SECTOR_BYTES};
 use super::error::{named, same_directory};
 use super::{Disk, DiskError, File, Lock, Map, OpenMode};
 use directory::{Change, Directory, Node};
-use engine::{Call, Engine, happens, split};
+use engine::{Armed, Call, Engine, happens, split};
 use handle::{Handle, SimFile, SimLock, SimMap};
 use inode::{Fate, Inode};
 use rand::SeedableRng;
@@ -105,7 +105,18 @@ impl SimDisk {
     /// Lets `after_ops` more operations that change the disk pass and goes down at the next: from then
     /// on every call fails with [`Crashed`], until [`SimDisk::crash_process`] or [`SimDisk::power_loss`].
     pub fn arm_crash(&self, after_ops: u64, at: CrashAt) {
-        self.engine.run(|state| state.armed = Some((after_ops, at)));
+        self.engine.run(|state| state.armed = Some(Armed { once_shortened: false, after_ops, at }));
+    }
+
+    /// The same, but what is let pass counts from the next time that a file is made shorter: that of which the
+    /// caller may believe that it is gone.
+    pub fn arm_crash_once_shortened(&self, after_ops: u64, at: CrashAt) {
+        self.engine.run(|state| state.armed = Some(Armed { once_shortened: true, after_ops, at }));
+    }
+
+    /// Takes an armed crash back that has not come.
+    pub fn disarm_crash(&self) {
+        self.engine.run(|state| state.armed = None);
     }
 
     pub fn is_down(&self) -> bool {
