@@ -10,12 +10,14 @@ pub struct Health {
     nodes: BTreeMap<u32, Since>,
     /// Between two nodes, the smaller number first; those that were never cut are not here.
     links: BTreeMap<(u32, u32), Since>,
+    /// Whether all clients reach the node, and hear it.
+    reach: BTreeMap<u32, Since>,
     network: Since,
 }
 
 impl Default for Health {
     fn default() -> Health {
-        Health { nodes: BTreeMap::new(), links: BTreeMap::new(), network: Some(0) }
+        Health { nodes: BTreeMap::new(), links: BTreeMap::new(), reach: BTreeMap::new(), network: Some(0) }
     }
 }
 
@@ -30,6 +32,11 @@ impl Health {
         turn(self.links.entry(pair(one, other)).or_insert(Some(0)), whole, now_ns);
     }
 
+    /// Whether no client is cut off from this node.
+    pub fn reach(&mut self, number: u32, whole: bool, now_ns: u64) {
+        turn(self.reach.entry(number).or_insert(Some(0)), whole, now_ns);
+    }
+
     /// Whether messages travel as the plan has it, and nobody has been asked to lead in another's place.
     pub fn network(&mut self, calm: bool, now_ns: u64) {
         turn(&mut self.network, calm, now_ns);
@@ -38,6 +45,11 @@ impl Health {
     /// Since when this node has had nothing to complain of.
     pub fn undisturbed(&self, number: u32) -> Since {
         self.nodes.get(&number).copied().flatten()
+    }
+
+    /// Since when all clients have reached this node.
+    pub fn reached(&self, number: u32) -> Since {
+        Some(self.reach.get(&number).copied().unwrap_or(Some(0))?.max(self.network?))
     }
 
     /// Since when the two have heard each other.
@@ -73,6 +85,10 @@ mod tests {
         health.network(false, 10);
         health.network(true, 11);
         assert_eq!((health.linked(1, 2), health.linked(1, 3)), (Some(11), Some(11)));
+        health.reach(1, false, 11);
+        assert_eq!((health.reached(1), health.reached(2)), (None, Some(11)));
+        health.reach(1, true, 12);
+        assert_eq!(health.reached(1), Some(12));
         health.node(1, false, 12);
         assert_eq!(health.undisturbed(1), None);
     }

@@ -2,6 +2,7 @@
 
 use crate::checks::peace::Peace;
 use crate::checks::raft::Raft;
+use crate::checks::served::Served;
 use crate::health::Health;
 use crate::history::{Complaint, History, Restarted};
 use crate::trace::Trace;
@@ -34,6 +35,7 @@ pub struct Inner {
     /// What the supervisor does to whom.
     pub health: Health,
     peace: Peace,
+    served: Served,
     raft: Raft,
     /// What had been acked and trimmed before a term had its leader: whoever follows it must have that much.
     floors: BTreeMap<u64, Floor>,
@@ -73,6 +75,7 @@ impl World {
             nodes,
             health: Health::default(),
             peace: Peace::default(),
+            served: Served::default(),
             raft: Raft::default(),
             floors: BTreeMap::new(),
             looked: Floor::default(),
@@ -178,8 +181,9 @@ impl World {
         let nodes: Vec<_> = numbered.values().cloned().collect();
         let mut inner = self.lock();
         let size = inner.nodes as usize;
-        let Inner { raft, peace, health, floors, looked, history, .. } = &mut *inner;
+        let Inner { raft, peace, served, health, floors, looked, history, .. } = &mut *inner;
         let at_peace = if size > 1 { peace.see(now_ns(), health, &numbered, size) } else { Ok(()) };
+        let all_served = served.see(now_ns(), health, peace.settled());
         let term = raft.term();
         let seen = raft.see(&nodes);
         if raft.term() > term {
@@ -194,9 +198,14 @@ impl World {
         if let Err(what) = seen {
             self.complain("raft", what);
         }
-        if let Err(what) = at_peace {
+        for what in [at_peace, all_served].into_iter().filter_map(Result::err) {
             self.complain("liveness", what);
         }
+    }
+
+    /// A client of the cluster begins to wait for an answer, or has it.
+    pub fn waits(&self, client: u32, begins: bool) {
+        self.lock().served.waits(client, begins.then(now_ns));
     }
 
     /// The node is about to be killed.

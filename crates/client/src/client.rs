@@ -11,11 +11,16 @@ use seedlog_api::v1::{
 use seedlog_runtime::clock;
 use seedlog_runtime::rpc::{BadAddress, MESSAGE_BYTES_MAX, channel, wire};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 pub(crate) type Admin = AdminClient<Channel>;
+
+/// Where a server that does not lead names the leader in its answers' metadata.
+const LEADER_HINT: &str = "seedlog-leader";
 
 /// How a client behaves.
 #[derive(Debug, Clone)]
@@ -43,6 +48,8 @@ pub struct Client {
     log: LogClient<Channel>,
     pub(crate) admin: Admin,
     options: Options,
+    /// Told when a server says in passing that another one leads.
+    hints: Option<Arc<Notify>>,
 }
 
 /// Where a produce landed: offsets `first_offset..first_offset + count`.
@@ -113,7 +120,12 @@ impl Client {
         let log = LogClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Client { log, admin, options })
+        Ok(Client { log, admin, options, hints: None })
+    }
+
+    /// Tells `hints` of every produce that was not given to the leader itself.
+    pub(crate) fn with_hints(self, hints: Arc<Notify>) -> Client {
+        Client { hints: Some(hints), ..self }
     }
 
     /// Appends `records` as one atomic batch and returns when they are durable on a majority.
@@ -138,7 +150,15 @@ impl Client {
         let request = deliverable(produce_request(records, conditions))?;
         let mut log = self.log.clone();
         let deadline = self.options.answer_max;
-        let answer = within(deadline, log.produce(timed(request, deadline))).await?;
+        let call = async {
+            let answer = log.produce(timed(request, deadline)).await;
+            let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+            if let Some(hints) = self.hints.as_ref().filter(|_| metadata.contains_key(LEADER_HINT)) {
+                hints.notify_one();
+            }
+            answer
+        };
+        let answer = within(deadline, call).await?;
         produced(wire(answer)?)
     }
 
@@ -151,7 +171,10 @@ impl Client {
         wire(answer)?.record.ok_or(Error::BadAnswer { what: "a consume without its record" })
     }
 
-    /// Some records from a start on; none if there is none within `fetch.wait`.
+    /// Some records from a start on, at least one.
+    ///
+    /// # Errors
+    /// [`Error::out_of_range`] if there is none within `fetch.wait`.
     pub async fn fetch(&self, fetch: Fetch) -> Result<Vec<Record>, Error> {
         let request = wire(ConsumeRequest {
             max_records: fetch.records_max.max(1),

@@ -26,6 +26,12 @@ pub enum Error {
     /// An answer without what it was asked for.
     #[error("the server's answer makes no sense: {what}")]
     BadAnswer { what: &'static str },
+    /// Never sent: no server of the cluster was found in time.
+    #[error("no server of the cluster was found: {why}")]
+    NoServer { why: String },
+    /// The last try wrote nothing, but a try before it may have.
+    #[error("the outcome is unknown after {after:?} and several tries; the last one failed with: {last}")]
+    Unsettled { after: Duration, last: Box<Error> },
 }
 
 /// What a failed produce did to the log.
@@ -42,7 +48,9 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Server(ApiError::OutcomeUnknown | ApiError::Internal { .. }) => Outcome::Unknown,
-            Error::Server(_) | Error::RequestTooLarge { .. } | Error::StreamEnded => Outcome::NotWritten,
+            Error::Server(_) | Error::RequestTooLarge { .. } | Error::StreamEnded | Error::NoServer { .. } => {
+                Outcome::NotWritten
+            }
             Error::Status { code, .. } => match code {
                 // What a server says before it looks at the records.
                 Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated => {
@@ -50,7 +58,41 @@ impl Error {
                 }
                 _ => Outcome::Unknown,
             },
-            Error::Deadline { .. } | Error::BadAnswer { .. } | Error::StreamBroken { .. } => Outcome::Unknown,
+            Error::Deadline { .. } | Error::BadAnswer { .. } | Error::StreamBroken { .. } | Error::Unsettled { .. } => {
+                Outcome::Unknown
+            }
+        }
+    }
+
+    /// Whether the same call may succeed later, or at another server: it says something of the server, or of the way
+    /// to it, and nothing of the request.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Error::Server(error) => matches!(
+                error,
+                ApiError::NoLeader
+                    | ApiError::Starting { .. }
+                    | ApiError::ShuttingDown
+                    | ApiError::OutcomeUnknown
+                    | ApiError::DiskFull { .. }
+                    | ApiError::Internal { .. }
+            ),
+            Error::Status { code, .. } => matches!(
+                code,
+                Code::Unavailable
+                    | Code::Cancelled
+                    | Code::DeadlineExceeded
+                    | Code::Unknown
+                    | Code::Internal
+                    | Code::ResourceExhausted
+                    | Code::Aborted
+            ),
+            Error::Deadline { .. }
+            | Error::BadAnswer { .. }
+            | Error::StreamBroken { .. }
+            | Error::StreamEnded
+            | Error::NoServer { .. } => true,
+            Error::RequestTooLarge { .. } | Error::Unsettled { .. } => false,
         }
     }
 
@@ -98,12 +140,29 @@ mod tests {
             (Error::StreamEnded, Outcome::NotWritten),
             (Error::StreamBroken { why: String::new() }, Outcome::Unknown),
             (Error::BadAnswer { what: "" }, Outcome::Unknown),
+            (Error::NoServer { why: String::new() }, Outcome::NotWritten),
+            (
+                Error::Unsettled { after: Duration::ZERO, last: Box::new(Error::Server(ApiError::NoLeader)) },
+                Outcome::Unknown,
+            ),
             (status(Code::Unavailable), Outcome::Unknown),
             (status(Code::Cancelled), Outcome::Unknown),
             (status(Code::Unimplemented), Outcome::NotWritten),
         ] {
             assert_eq!(error.outcome(), outcome, "{error:?}");
         }
+    }
+
+    #[test]
+    fn what_the_request_is_refused_for_does_not_pass() {
+        let status = |code| Error::from(Status::new(code, ""));
+        assert!(Error::Server(ApiError::NoLeader).is_passing());
+        assert!(Error::Deadline { after: Duration::ZERO }.is_passing());
+        assert!(status(Code::Unavailable).is_passing());
+        assert!(!Error::Server(ApiError::OffsetOutOfRange { asked: 9, first: 2, next: 5 }).is_passing());
+        assert!(!Error::Server(ApiError::SequenceGap { sequence: 9, expected: 5 }).is_passing());
+        assert!(!Error::RequestTooLarge { bytes: 2, max: 1 }.is_passing());
+        assert!(!status(Code::PermissionDenied).is_passing());
     }
 
     #[test]

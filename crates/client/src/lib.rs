@@ -1,17 +1,19 @@
-//! The client library: [`Client`] talks to one server.
+//! The client library: [`Cluster`] talks to whoever is there of a cluster, [`Client`] to one server.
 //!
-//! A produce whose answer did not arrive may or may not have been written: [`Error::outcome`] says
-//! which failures leave that open. Nothing is retried here behind the caller's back. Every call has a
-//! deadline.
+//! A produce whose answer did not arrive may or may not have been written: [`Error::outcome`] says which
+//! failures leave that open. [`Client`] tries nothing again behind the caller's back; [`Cluster`] does, where
+//! that cannot write anything twice. Every call has a deadline.
 
 mod admin;
 mod client;
+mod cluster;
 mod conditions;
 mod error;
 mod produce_stream;
 mod tail;
 
 pub use client::{Client, Fetch, Options, Produced, Start};
+pub use cluster::{Cluster, ClusterOptions, ClusterTail};
 pub use conditions::{Conditions, IN_FLIGHT_MAX, ProducerSequence};
 pub use error::{Error, Outcome};
 pub use produce_stream::{ProduceResults, ProduceSender};

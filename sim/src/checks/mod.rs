@@ -9,6 +9,7 @@ pub mod one_truth;
 pub mod peace;
 pub mod raft;
 mod recovery;
+pub mod served;
 
 use crate::history::{History, Violation};
 
@@ -44,7 +45,7 @@ pub fn check(history: &History) -> Vec<Violation> {
 }
 
 /// What the world notices while it runs: Raft's promises ([`raft`]); who is seen to be there ([`gossip`]); that a majority
-/// in peace is led ([`peace`]); and that after heal every node serves within bounded time, is a voter, every tail wakes,
+/// in peace is led ([`peace`]) and serves ([`served`]); and that after heal every node serves within bounded time, is a voter, every tail wakes,
 /// and a record produced all alone is acked.
 fn noticed(_: &History) -> Result<(), Violation> {
     Ok(())

@@ -86,6 +86,12 @@ impl Peace {
         self.led(now_ns, health, nodes, size)
     }
 
+    /// The majority, its leader first, that has been led and left in peace for a while.
+    pub fn settled(&self) -> Option<(u64, impl Iterator<Item = u32>)> {
+        let Settled { term, leader, followers } = self.settled.as_ref()?;
+        Some((*term, [*leader].into_iter().chain(followers.iter().copied())))
+    }
+
     /// Whether a majority in peace has somebody who leads it.
     fn led(
         &mut self,

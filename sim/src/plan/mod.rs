@@ -64,7 +64,7 @@ pub struct Network {
     pub doubled_per_mille: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Clients that produce, some unary, some pipelined.
@@ -87,6 +87,12 @@ pub struct Workload {
     pub trim_ms_mean: u64,
     /// Mean pause between two changes of the retention; 0: everything is kept.
     pub retention_ms_mean: u64,
+    /// Clients of the cluster as a whole that produce exactly once.
+    #[serde(default)]
+    pub cluster_producers: u32,
+    /// And that follow its tail.
+    #[serde(default)]
+    pub cluster_consumers: u32,
 }
 
 /// What clients do, and what rarely becomes of it. A sweep in which one of these never happened fails, too.
@@ -174,6 +180,13 @@ pub fn plan(seed: u64, nodes: Option<u32>) -> Plan {
             faults.push(Planned { at_ms, node, fault });
         }
     }
+    if draw_clients_of_the_cluster(seed, nodes).cluster_producers > 0 {
+        // Long enough for a client that waits for the old leader to be noticed.
+        let mut rng = keyed(seed, &["plan".into(), "fault".into(), "leader cut off".into()]);
+        let way = if rng.random_bool(0.5) { Way::Both } else { Way::Out };
+        let fault = Fault::Isolate { way, clients: false, for_ms: rng.random_range(8_000..12_000) };
+        faults.push(Planned { at_ms: rng.random_range(500..trouble_ms), node: Target::Leader, fault });
+    }
     faults.sort_by_key(|planned| planned.at_ms);
     let mut rng = keyed(seed, &["plan".into(), "config".into()]);
     // Segments are trimmed whole: behind a leader that is overtaken they must be full soon.
@@ -209,10 +222,21 @@ pub fn plan(seed: u64, nodes: Option<u32>) -> Plan {
         fencers: if rng.random_bool(0.6) { 0 } else { 2 },
         askers: rng.random_range(0..=2),
         retention_ms_mean: if rng.random_bool(0.7) { 0 } else { rng.random_range(500..=4_000) },
+        ..draw_clients_of_the_cluster(seed, nodes)
     };
     let last_power_seed = shape.random_bool(0.7).then(|| shape.random());
     let last_rot_seed = shape.random_bool(0.3).then(|| shape.random());
     Plan { seed, nodes, trouble_ms, last_power_seed, last_rot_seed, config, network, workload, faults }
+}
+
+/// Who finds the cluster by itself; where there is only one node, nobody.
+fn draw_clients_of_the_cluster(seed: u64, nodes: u32) -> Workload {
+    let mut rng = keyed(seed, &["plan".into(), "clients of the cluster".into()]);
+    if nodes == 1 || rng.random_bool(0.6) {
+        return Workload::default();
+    }
+    let cluster_producers = rng.random_range(1..=2);
+    Workload { cluster_producers, cluster_consumers: rng.random_range(1..=2), ..Workload::default() }
 }
 
 /// The stream of the `nth` fault of a kind.

@@ -478,6 +478,9 @@ impl Supervisor {
         let mut world = self.world.lock();
         for node in &self.nodes {
             world.health.node(node.machine.number, node.is_well(), now_ns);
+            let id = node.machine.id;
+            let reached = |client: &NodeId| !self.links.is_cut((*client, id)) && !self.links.is_cut((id, *client));
+            world.health.reach(node.machine.number, self.clients.iter().all(reached), now_ns);
             for other in self.machines().filter(|other| other.number < node.machine.number) {
                 let (this, there) = (node.machine.id, other.id);
                 let whole = !self.links.is_cut((this, there)) && !self.links.is_cut((there, this));

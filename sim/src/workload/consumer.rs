@@ -44,7 +44,7 @@ pub async fn follow(number: u32, plan: Plan, world: World) {
     }
 }
 
-fn see(world: &World, client: u32, record: Record) {
+pub fn see(world: &World, client: u32, record: Record) {
     let applied = world.applied_end();
     if record.offset >= applied {
         world.complain(

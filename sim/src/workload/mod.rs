@@ -7,6 +7,7 @@ mod admin;
 mod appender;
 mod asker;
 mod caller;
+mod cluster;
 mod consumer;
 mod exactly_once;
 mod fencer;
@@ -38,6 +39,8 @@ pub struct Clients {
     fencers: Vec<NodeHandle>,
     askers: Vec<NodeHandle>,
     consumers: Vec<NodeHandle>,
+    cluster_producers: Vec<NodeHandle>,
+    cluster_consumers: Vec<NodeHandle>,
     admin: NodeHandle,
     reader: NodeHandle,
 }
@@ -70,6 +73,8 @@ const CONSUMERS: u32 = 100;
 const APPENDERS: u32 = 200;
 const FENCERS: u32 = 300;
 const ASKERS: u32 = 400;
+const CLUSTER_PRODUCERS: u32 = 500;
+const CLUSTER_CONSUMERS: u32 = 600;
 const ADMIN: u32 = 900;
 const TRIMMER: u32 = 901;
 const ON_THE_SPOT: u32 = 902;
@@ -96,6 +101,8 @@ impl Clients {
             fencers: nodes("fencer", FENCERS, workload.fencers),
             askers: nodes("asker", ASKERS, workload.askers),
             consumers: nodes("consumer", CONSUMERS, workload.consumers),
+            cluster_producers: nodes("cluster-producer", CLUSTER_PRODUCERS, workload.cluster_producers),
+            cluster_consumers: nodes("cluster-consumer", CLUSTER_CONSUMERS, workload.cluster_consumers),
             admin: node("admin", ADMIN),
             reader: node("reader", READER),
         }
@@ -103,8 +110,10 @@ impl Clients {
 
     /// Whom a cut of the clients cuts off.
     pub fn ids(&self) -> Vec<NodeId> {
-        let all = [&self.producers, &self.exactly_once, &self.appenders, &self.fencers, &self.askers, &self.consumers];
-        all.into_iter().flatten().chain([&self.admin]).map(NodeHandle::id).collect()
+        let of_nodes =
+            [&self.producers, &self.exactly_once, &self.appenders, &self.fencers, &self.askers, &self.consumers];
+        let all = of_nodes.into_iter().chain([&self.cluster_producers, &self.cluster_consumers]);
+        all.flatten().chain([&self.admin]).map(NodeHandle::id).collect()
     }
 
     /// Sets all to work, until the world says stop.
@@ -133,6 +142,12 @@ impl Clients {
         }
         for (client, node) in (CONSUMERS..).zip(&self.consumers) {
             reading.push(node.spawn(consumer::follow(client, plan.clone(), world.clone())));
+        }
+        for (client, node) in (CLUSTER_PRODUCERS..).zip(&self.cluster_producers) {
+            writing.push(node.spawn(cluster::produce(maker(client))));
+        }
+        for (client, node) in (CLUSTER_CONSUMERS..).zip(&self.cluster_consumers) {
+            reading.push(node.spawn(cluster::follow(client, plan.clone(), world.clone())));
         }
         writing.push(self.admin.spawn(admin::trims(plan.clone(), world.clone())));
         writing.push(self.admin.spawn(admin::retention(plan.clone(), world.clone())));

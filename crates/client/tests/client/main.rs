@@ -1,5 +1,6 @@
 //! The client against a log in memory that misbehaves on request.
 
+mod cluster;
 mod memory_log;
 mod produce;
 mod read;

@@ -10,6 +10,7 @@ use seedlog_api::v1::{
 use seedlog_client::{Client, Options};
 use seedlog_runtime::rpc::{Listener, MESSAGE_BYTES_MAX, Services, wire, wire_stream};
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -27,6 +28,20 @@ pub const LAST: &str = "last";
 #[derive(Clone, Default)]
 pub struct MemoryLog {
     pub records: Arc<Mutex<Vec<Record>>>,
+    /// What it says of the cluster; nothing: that it is alone.
+    pub servers: Arc<Mutex<Vec<Server>>>,
+    pub seen: Arc<Seen>,
+}
+
+/// What it was asked, and how it is.
+#[derive(Default)]
+pub struct Seen {
+    pub produced: AtomicU32,
+    pub read: AtomicU32,
+    /// It refuses everything, as if it were not there.
+    pub down: AtomicBool,
+    /// Its streams give nothing.
+    pub stalled: AtomicBool,
 }
 
 impl MemoryLog {
@@ -41,7 +56,11 @@ impl MemoryLog {
         listener.serve(self.services(), pending()).await
     }
 
-    fn services(&self) -> Services {
+    fn is_there(&self) -> Result<(), Status> {
+        if self.seen.down.load(Ordering::Relaxed) { Err(Status::unavailable("it is down")) } else { Ok(()) }
+    }
+
+    pub fn services(&self) -> Services {
         Services::new().add(LogServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
@@ -91,11 +110,11 @@ impl MemoryLog {
         let log = self.records.lock().unwrap();
         let next = log.len() as u64;
         let found = log.get(from..).unwrap_or_default();
+        let record = found.first().ok_or(ApiError::OffsetOutOfRange { asked: from as u64, first: 0, next })?;
         if request.max_records > 0 {
             let records = found.iter().take(request.max_records as usize).cloned().collect();
             return Ok(ConsumeResponse { records, ..Default::default() });
         }
-        let record = found.first().ok_or(ApiError::OffsetOutOfRange { asked: from as u64, first: 0, next })?;
         Ok(ConsumeResponse { record: Some(record.clone()), ..Default::default() })
     }
 }
@@ -103,10 +122,14 @@ impl MemoryLog {
 #[async_trait]
 impl Log for MemoryLog {
     async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
+        self.seen.produced.fetch_add(1, Ordering::Relaxed);
+        self.is_there()?;
         wire(self.append(wire(request.into_inner())?).await?).map(Response::new)
     }
 
     async fn consume(&self, request: Request<ConsumeRequest>) -> Result<Response<ConsumeResponse>, Status> {
+        self.seen.read.fetch_add(1, Ordering::Relaxed);
+        self.is_there()?;
         let request = wire(request.into_inner())?;
         wire(self.read(self.start(&request), &request)?).map(Response::new)
     }
@@ -118,13 +141,15 @@ impl Log for MemoryLog {
         &self,
         request: Request<ConsumeRequest>,
     ) -> Result<Response<Self::ConsumeStreamStream>, Status> {
+        self.is_there()?;
         let request = wire(request.into_inner())?;
+        if self.seen.stalled.load(Ordering::Relaxed) {
+            return Ok(Response::new(stream::pending().boxed()));
+        }
         let log = self.clone();
         let answers = stream::unfold(self.start(&request), move |from| {
             let answer = log.read(from, &request);
             async move {
-                let answer = answer
-                    .and_then(|answer| if answer.records.is_empty() { Err(ApiError::NoLeader) } else { Ok(answer) });
                 match answer {
                     Ok(answer) => {
                         let next = from + answer.records.len();
@@ -166,8 +191,12 @@ impl Log for MemoryLog {
     }
 
     async fn get_servers(&self, _: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
-        let server = Server { id: "1".to_owned(), is_leader: true, ..Default::default() };
-        wire(GetServersResponse { servers: vec![server], strangers: Vec::new() }).map(Response::new)
+        self.is_there()?;
+        let mut servers = self.servers.lock().unwrap().clone();
+        if servers.is_empty() {
+            servers.push(Server { id: "1".to_owned(), is_leader: true, ..Default::default() });
+        }
+        wire(GetServersResponse { servers, strangers: Vec::new() }).map(Response::new)
     }
 }
 

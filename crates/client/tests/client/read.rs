@@ -25,7 +25,8 @@ async fn a_fetch_is_bounded_and_may_find_nothing() {
     assert_eq!(offsets(Start::Earliest, 3).await, [0, 1, 2]);
     assert_eq!(offsets(Start::Offset(3), 3).await, [3]);
     assert_eq!(offsets(Start::Time(2), 1).await, [2]);
-    assert!(offsets(Start::Latest, 3).await.is_empty());
+    let at_the_end = Fetch { start: Start::Latest, records_max: 3, bytes_max: 0, wait: WAIT };
+    assert_eq!(client.fetch(at_the_end).await.unwrap_err().out_of_range(), Some(0..4));
 }
 
 #[tokio::test]

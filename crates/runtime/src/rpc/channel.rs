@@ -18,13 +18,7 @@ pub struct BadAddress {
 /// # Errors
 /// If `address` cannot be an address; whether anybody listens there shows at the first call.
 pub fn channel(address: &str) -> Result<Channel, BadAddress> {
-    let bad = || BadAddress { address: address.to_owned() };
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad())?;
-    let authority = endpoint.uri().authority().ok_or_else(bad)?;
-    if authority.host().is_empty() || authority.port_u16().is_none() || authority.as_str() != address {
-        return Err(bad());
-    }
-    let endpoint = endpoint
+    let endpoint = endpoint(address)?
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
@@ -37,6 +31,22 @@ pub fn channel(address: &str) -> Result<Channel, BadAddress> {
     Ok(endpoint.connect_lazy())
 }
 
+/// # Errors
+/// As [`channel`], and nothing else is done.
+pub fn check_address(address: &str) -> Result<(), BadAddress> {
+    endpoint(address).map(|_| ())
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, BadAddress> {
+    let bad = || BadAddress { address: address.to_owned() };
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad())?;
+    let authority = endpoint.uri().authority().ok_or_else(bad)?;
+    if authority.host().is_empty() || authority.port_u16().is_none() || authority.as_str() != address {
+        return Err(bad());
+    }
+    Ok(endpoint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,10 +54,10 @@ mod tests {
     #[tokio::test]
     async fn only_host_and_port_make_an_address() {
         for good in ["127.0.0.1:8400", "node-1.example:8400", "[::1]:8400"] {
-            assert!(channel(good).is_ok(), "{good}");
+            assert!(channel(good).is_ok() && check_address(good).is_ok(), "{good}");
         }
         for bad in ["", ":8400", "node", "node:", "node:port", "http://node:8400", "node:8400/path", "a b:1"] {
-            assert!(channel(bad).is_err(), "{bad}");
+            assert!(channel(bad).is_err() && check_address(bad).is_err(), "{bad}");
         }
     }
 }

@@ -17,7 +17,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use channel::{BadAddress, channel};
+pub use channel::{BadAddress, channel, check_address};
 pub use serve::{Listener, Services};
 pub use undecodable::is_undecodable;
 pub use wire::{MESSAGE_BYTES_MAX, wire, wire_stream};
