@@ -8,7 +8,7 @@
 use seedlog_client::{ApiError, Cluster, Conditions, Error, Record};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut args = std::env::args().skip(1);
     let (Some(address), Some(name)) = (args.next(), args.next()) else { return Err("usage: lock ADDRESS NAME".into()) };
     let cluster = Cluster::connect([address])?;

@@ -8,7 +8,7 @@ use seedlog_client::{Cluster, Start};
 use std::error::Error;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = std::env::args().nth(1).ok_or("usage: tail ADDRESS")?;
     let mut tail = Cluster::connect([address])?.tail(Start::Earliest);
     loop {

@@ -37,8 +37,8 @@ mod tests {
     use super::*;
     use seedlog_runtime::clock;
 
-    #[test]
-    fn who_failed_is_passed_over_for_a_while_if_there_is_anybody_else() {
+    #[tokio::test]
+    async fn who_failed_is_passed_over_for_a_while_if_there_is_anybody_else() {
         let mut health = Health::default();
         let all = ["a", "b"].map(str::to_owned);
         let start = clock::now();
