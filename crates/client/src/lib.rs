@@ -13,7 +13,7 @@ mod produce_stream;
 mod tail;
 
 pub use client::{Client, Fetch, Options, Produced, Start};
-pub use cluster::{Cluster, ClusterOptions, ClusterTail};
+pub use cluster::{Cluster, ClusterOptions, ClusterTail, Delivered, Delivery, Producer, ProducerOptions};
 pub use conditions::{Conditions, IN_FLIGHT_MAX, ProducerSequence};
 pub use error::{Error, Outcome};
 pub use produce_stream::{ProduceResults, ProduceSender};

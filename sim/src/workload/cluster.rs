@@ -2,8 +2,11 @@
 //! each.
 
 use super::*;
-use seedlog_client::{Cluster, ClusterOptions, Conditions, ProducerSequence, Start};
+use seedlog_client::{
+    Cluster, ClusterOptions, Conditions, Delivered, Delivery, Produced, ProducerOptions, ProducerSequence, Start,
+};
 use seedlog_runtime::rng::keyed;
+use tokio::sync::mpsc;
 
 /// Some of the nodes are enough to find the others.
 fn find(client: u32, plan: &Plan) -> Cluster {
@@ -60,6 +63,63 @@ pub async fn produce(mut maker: Maker) {
             }
             maker.back_off().await;
         }
+    }
+}
+
+/// Has many records on their way, each of which must be in the log once.
+pub async fn pipeline(mut maker: Maker) {
+    let cluster = find(maker.client, &maker.plan);
+    let mut sequence = maker.rng.random_range(0..1_000_000);
+    let mut life = 0;
+    while !maker.world.stopping() {
+        // One that was ended has left its last sequences open: the next goes on under another name.
+        life += 1;
+        let producer = cluster.producer(ProducerOptions {
+            id: Some(format!("producer-{}-{life}", maker.client)),
+            first_sequence: sequence,
+            room_bytes_max: maker.rng.random_range(1 << 10..32 << 10),
+            delivery_max: Duration::from_secs(8),
+            fencing_token: None,
+        });
+        let (sent, deliveries) = mpsc::unbounded_channel();
+        let settling = tokio::spawn(settle(maker.world.clone(), maker.client, deliveries));
+        let mut ended = false;
+        while !maker.world.stopping() && !ended {
+            for _ in 0..maker.rng.random_range(1..=4) {
+                let noted = Produce { sequence: Some(sequence), ..Produce::default() };
+                let (call, mut records) = maker.call_with(1, noted);
+                sequence += 1;
+                match producer.send(records.remove(0)).await {
+                    Ok(delivery) => _ = sent.send((call, delivery)),
+                    Err(error) => {
+                        answered(&maker.world, maker.client, call, &Err(error));
+                        ended = true;
+                    }
+                }
+            }
+            maker.pause().await;
+        }
+        drop((producer, sent));
+        settling.await.expect("it does not panic");
+        maker.back_off().await;
+    }
+}
+
+/// Takes what becomes of each record.
+async fn settle(world: World, client: u32, mut deliveries: mpsc::UnboundedReceiver<(usize, Delivery)>) {
+    while let Some((call, delivery)) = deliveries.recv().await {
+        world.waits(client, true);
+        let settled = delivery.await;
+        world.waits(client, false);
+        match &settled {
+            Ok(Delivered { repeated: true, .. }) => world.fired("repeated_by_the_cluster_client"),
+            Err(Error::Server(ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. })) => {
+                world.complain("exactly once", format!("call {call} of client {client}: {settled:?}"));
+            }
+            _ => {}
+        }
+        let produced = settled.map(|there| Produced { first_offset: there.offset, count: 1, repeated: there.repeated });
+        answered(&world, client, call, &produced);
     }
 }
 

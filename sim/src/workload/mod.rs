@@ -144,7 +144,13 @@ impl Clients {
             reading.push(node.spawn(consumer::follow(client, plan.clone(), world.clone())));
         }
         for (client, node) in (CLUSTER_PRODUCERS..).zip(&self.cluster_producers) {
-            writing.push(node.spawn(cluster::produce(maker(client))));
+            // Every other one has many on their way.
+            let task = if client.is_multiple_of(2) {
+                node.spawn(cluster::produce(maker(client)))
+            } else {
+                node.spawn(cluster::pipeline(maker(client)))
+            };
+            writing.push(task);
         }
         for (client, node) in (CLUSTER_CONSUMERS..).zip(&self.cluster_consumers) {
             reading.push(node.spawn(cluster::follow(client, plan.clone(), world.clone())));

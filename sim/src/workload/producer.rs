@@ -21,8 +21,13 @@ impl Maker {
 
     /// As many as are made in a call are in its [`Produce`], with what else is noted of it.
     pub fn call(&mut self, noted: Produce) -> (usize, Vec<Record>) {
+        let count = self.rng.random_range(1..=self.plan.workload.batch_records_max);
+        self.call_with(count, noted)
+    }
+
+    /// The same, with so many records.
+    pub fn call_with(&mut self, count: u32, noted: Produce) -> (usize, Vec<Record>) {
         let workload = &self.plan.workload;
-        let count = self.rng.random_range(1..=workload.batch_records_max);
         let mut values = Vec::new();
         for _ in 0..count {
             let mut value = format!("{}.{}:", self.client, self.made).into_bytes();

@@ -2,10 +2,14 @@
 //! tries again where that cannot write anything twice.
 
 mod health;
+mod pipeline;
+mod producer;
 mod resolver;
 mod tail;
 mod view;
 
+pub use pipeline::Delivered;
+pub use producer::{Delivery, Producer, ProducerOptions};
 pub use tail::ClusterTail;
 
 use crate::client::{Client, Fetch, Produced, Start};
@@ -151,6 +155,11 @@ impl Cluster {
     /// The records from `start` on, and those to come, whatever becomes of the servers: see [`ClusterTail`].
     pub fn tail(&self, start: Start) -> ClusterTail {
         ClusterTail::new(self.clone(), start)
+    }
+
+    /// Produces exactly once, many records at a time: see [`Producer`].
+    pub fn producer(&self, options: ProducerOptions) -> Producer {
+        Producer::start(self.clone(), options)
     }
 
     /// The cluster's servers, and the strangers that the server that answers has heard of.

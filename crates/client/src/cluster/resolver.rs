@@ -5,6 +5,7 @@ use super::health::Health;
 use super::view::View;
 use super::{ClusterOptions, Picked};
 use crate::client::{Client, Options};
+use crate::conditions::IN_FLIGHT_MAX;
 use crate::error::Error;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -92,6 +93,12 @@ impl Resolver {
         })
     }
 
+    /// Where records go best now, if that is known.
+    pub fn best_for_produce(&self) -> Option<String> {
+        let known = self.shared.known();
+        known.health.best(self.shared.view.borrow().addresses(), clock::now()).cloned()
+    }
+
     /// It answered as it should.
     pub fn answered(&self, address: &str) {
         self.shared.known().health.answered(address);
@@ -144,7 +151,8 @@ impl Shared {
             return Ok(client.clone());
         }
         let ClusterOptions { try_max, tail_records_max, .. } = self.options;
-        let options = Options { answer_max: try_max, tail_records_max, ..Options::default() };
+        let options =
+            Options { answer_max: try_max, in_flight_max: IN_FLIGHT_MAX, past_errors: false, tail_records_max };
         let client = Client::connect_with(address, options)?.with_hints(self.ask.clone());
         known.clients.insert(address.to_owned(), client.clone());
         Ok(client)

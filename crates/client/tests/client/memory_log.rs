@@ -9,6 +9,7 @@ use seedlog_api::v1::{
 };
 use seedlog_client::{Client, Options};
 use seedlog_runtime::rpc::{Listener, MESSAGE_BYTES_MAX, Services, wire, wire_stream};
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 pub const MUTE: &str = "mute";
 /// Is refused: there is no leader.
 pub const LEADERLESS: &str = "leaderless";
+/// Is refused, with all that is in its batch.
+pub const LARGE: &str = "large";
 /// In a stream: ends it, with an error and without.
 pub const FAIL_STREAM: &str = "fail stream";
 pub const END_STREAM: &str = "end stream";
@@ -31,6 +34,8 @@ pub struct MemoryLog {
     /// What it says of the cluster; nothing: that it is alone.
     pub servers: Arc<Mutex<Vec<Server>>>,
     pub seen: Arc<Seen>,
+    /// Where the batches of producers are, by id and sequence.
+    pub batches: Arc<Mutex<BTreeMap<(String, u64), ProduceResponse>>>,
 }
 
 /// What it was asked, and how it is.
@@ -38,8 +43,12 @@ pub struct MemoryLog {
 pub struct Seen {
     pub produced: AtomicU32,
     pub read: AtomicU32,
+    /// Produce streams.
+    pub streams: AtomicU32,
     /// It refuses everything, as if it were not there.
     pub down: AtomicBool,
+    /// It writes, and answers no produce.
+    pub silent: AtomicBool,
     /// Its streams give nothing.
     pub stalled: AtomicBool,
 }
@@ -82,19 +91,33 @@ impl MemoryLog {
     async fn append(&self, request: ProduceRequest) -> Result<ProduceResponse, ApiError> {
         let records: Vec<_> = request.record.into_iter().chain(request.records).collect();
         let first = records.first().ok_or(ApiError::EmptyRequest)?.value.clone();
+        if let Some(index) = records.iter().position(|record| record.value == LARGE) {
+            return Err(ApiError::RecordTooLarge { index, bytes: 2, max: 1 });
+        }
         if first == LEADERLESS {
             return Err(ApiError::NoLeader);
         }
-        let (offset, count) = {
+        let batch = (request.producer_id, request.sequence);
+        let known = self.batches.lock().unwrap().get(&batch).cloned();
+        if self.seen.silent.load(Ordering::Relaxed) && known.is_some() {
+            return pending().await;
+        }
+        if let Some(known) = known {
+            return Ok(ProduceResponse { repeated: true, ..known });
+        }
+        let answer = {
             let mut log = self.records.lock().unwrap();
             let (offset, count) = (log.len() as u64, records.len() as u32);
             log.extend(records.into_iter().zip(offset..).map(|(record, offset)| Record { offset, ..record }));
-            (offset, count)
+            ProduceResponse { offset, count, ..Default::default() }
         };
-        if first == MUTE {
+        if !batch.0.is_empty() {
+            self.batches.lock().unwrap().insert(batch, answer.clone());
+        }
+        if first == MUTE || self.seen.silent.load(Ordering::Relaxed) {
             pending::<()>().await;
         }
-        Ok(ProduceResponse { offset, count, ..Default::default() })
+        Ok(answer)
     }
 
     fn start(&self, request: &ConsumeRequest) -> usize {
@@ -168,15 +191,21 @@ impl Log for MemoryLog {
         &self,
         request: Request<Streaming<ProduceRequest>>,
     ) -> Result<Response<Self::ProduceStreamStream>, Status> {
+        self.is_there()?;
+        self.seen.streams.fetch_add(1, Ordering::Relaxed);
         let requests = wire_stream(request.into_inner()).boxed();
         let answers = stream::unfold((self.clone(), requests, false), |(log, mut requests, ended)| async move {
             if ended {
                 return None;
             }
             let request = requests.next().await?.ok()?;
+            if log.is_there().is_err() {
+                return None;
+            }
             let value = request.record.as_ref().map(|record| record.value.clone()).unwrap_or_default();
             let in_answer = request.errors_in_answers;
             let answer = match log.append(request).await {
+                Ok(answer) if answer.repeated => wire(answer),
                 _ if value == END_STREAM => return None,
                 _ if value == FAIL_STREAM => Err(Status::unavailable("the proxy has gone")),
                 Ok(answer) => wire(answer),

@@ -1,0 +1,475 @@
+//! What a producer was given and is not settled yet: queued, or in batches that were sent. No I/O here, and no clock.
+//!
+//! A record keeps its sequence for ever, and a batch its records: copies of a request that was given up may still
+//! arrive, and must be known for what they are.
+
+use crate::client::Produced;
+use crate::conditions::IN_FLIGHT_MAX;
+use crate::error::{Error, Outcome};
+use seedlog_api::ApiError;
+use seedlog_api::v1::Record;
+use seedlog_runtime::clock::Instant;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// Batches that are not full are sent as long as fewer than this are unanswered: while two are, what comes gathers.
+const PARTIAL_MAX: usize = 2;
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    pub offset: u64,
+    /// It was there before: a try that seemed lost had succeeded, or an earlier life of this producer sent it.
+    pub repeated: bool,
+}
+
+/// What is said of each record, once.
+pub(super) type Settled = Result<Delivered, Error>;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub batch_records_max: usize,
+    pub batch_bytes_max: usize,
+    /// For how long a record is tried: what is said when that is over.
+    pub delivery_max: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    limits: Limits,
+    next_sequence: u64,
+    queued: VecDeque<Entry>,
+    queued_bytes: usize,
+    /// In the order of their sequences.
+    open: VecDeque<Batch>,
+    /// So many of `open`, from the front on, went out over the stream that there is.
+    sent: usize,
+    /// Records before the next new batch will never be sent.
+    gap: bool,
+    /// Why no record is taken any more.
+    ended: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: Record,
+    bytes: usize,
+    deadline: Instant,
+    settled: oneshot::Sender<Settled>,
+    /// Its part of the memory; given back with it.
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Batch {
+    sequence: u64,
+    gap_allowed: bool,
+    /// How often it went out.
+    sends: u32,
+    entries: Vec<Entry>,
+}
+
+/// A batch as it goes out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Request {
+    pub records: Vec<Record>,
+    pub sequence: u64,
+    pub gap_allowed: bool,
+}
+
+impl Pipeline {
+    pub fn new(limits: Limits, first_sequence: u64) -> Pipeline {
+        Pipeline {
+            limits,
+            next_sequence: first_sequence,
+            queued: VecDeque::new(),
+            queued_bytes: 0,
+            open: VecDeque::new(),
+            sent: 0,
+            gap: false,
+            ended: None,
+        }
+    }
+
+    /// Takes a record in, which is given up at `deadline`; what becomes of it, the receiver is told.
+    ///
+    /// # Errors
+    /// Why this producer takes nothing any more.
+    pub fn push(
+        &mut self,
+        record: Record,
+        bytes: usize,
+        deadline: Instant,
+        room: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Settled>, Error> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.clone());
+        }
+        let (settled, receiver) = oneshot::channel();
+        self.queued.push_back(Entry { record, bytes, deadline, settled, _room: room });
+        self.queued_bytes += bytes;
+        Ok(receiver)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.queued.is_empty()
+    }
+
+    /// Nothing is on its way: all that is left may go over another stream.
+    pub fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the oldest record is given up.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let oldest = self.open.front().and_then(|batch| batch.entries.first()).or_else(|| self.queued.front());
+        oldest.map(|entry| entry.deadline)
+    }
+
+    /// What goes out next over the stream that there is: what went out over an earlier one, and then, unless
+    /// `old_only`, what is new.
+    pub fn next(&mut self, old_only: bool) -> Option<Request> {
+        if self.sent == self.open.len() {
+            if old_only {
+                return None;
+            }
+            self.form()?;
+        }
+        let batch = &mut self.open[self.sent];
+        batch.sends += 1;
+        self.sent += 1;
+        let records = batch.entries.iter().map(|entry| entry.record.clone()).collect();
+        Some(Request { records, sequence: batch.sequence, gap_allowed: batch.gap_allowed })
+    }
+
+    /// What [`Pipeline::next`] gave last did not go out.
+    pub fn not_sent(&mut self) {
+        self.sent -= 1;
+        self.open[self.sent].sends -= 1;
+    }
+
+    fn form(&mut self) -> Option<()> {
+        let Limits { batch_records_max, batch_bytes_max, .. } = self.limits;
+        let is_full = self.queued.len() >= batch_records_max || self.queued_bytes >= batch_bytes_max;
+        let has_place = self.open.len() < if is_full { IN_FLIGHT_MAX } else { PARTIAL_MAX };
+        if self.queued.is_empty() || !has_place {
+            return None;
+        }
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some(entry) = self.queued.front()
+            && entries.len() < batch_records_max
+            && (entries.is_empty() || bytes + entry.bytes <= batch_bytes_max)
+        {
+            bytes += entry.bytes;
+            entries.extend(self.queued.pop_front());
+        }
+        self.queued_bytes -= bytes;
+        let sequence = self.next_sequence;
+        self.next_sequence += entries.len() as u64;
+        let gap_allowed = std::mem::take(&mut self.gap);
+        self.open.push_back(Batch { sequence, gap_allowed, sends: 0, entries });
+        Some(())
+    }
+
+    /// The oldest that went out is in the log.
+    ///
+    /// # Errors
+    /// If the answer cannot be one to it. It stays, and nobody knows what became of it.
+    pub fn acked(&mut self, produced: Produced) -> Result<(), Error> {
+        let count = self.open.front().filter(|_| self.sent > 0).map(|batch| batch.entries.len());
+        if count != Some(produced.count as usize) {
+            return Err(Error::BadAnswer { what: "an answer for another number of records" });
+        }
+        self.sent -= 1;
+        let batch = self.open.pop_front().expect("just seen");
+        for (entry, offset) in batch.entries.into_iter().zip(produced.first_offset..) {
+            // Who does not wait for it need not know.
+            _ = entry.settled.send(Ok(Delivered { offset, repeated: produced.repeated }));
+        }
+        Ok(())
+    }
+
+    /// The stream is over: with this answer to the oldest that went out, or before it had any.
+    pub fn broken(&mut self, error: &Error) {
+        let answered = std::mem::take(&mut self.sent) > 0;
+        let is_refused = matches!(error, Error::Server(_)) && !error.is_passing();
+        if !answered || !is_refused || error.outcome() == Outcome::Unknown {
+            return;
+        }
+        let batch = self.open.pop_front().expect("something went out");
+        let is_sequence = |error: &ApiError| {
+            matches!(error, ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } | ApiError::Fenced { .. })
+        };
+        match error {
+            // Somebody else is this producer, or has the log: nothing that follows will be taken.
+            Error::Server(refused) if is_sequence(refused) => {
+                self.ended = Some(error.clone());
+                self.settle(batch, error);
+                for batch in std::mem::take(&mut self.open) {
+                    self.settle(batch, error);
+                }
+                for entry in self.queued.drain(..) {
+                    _ = entry.settled.send(Err(error.clone()));
+                }
+                self.queued_bytes = 0;
+            }
+            // One of them may be to blame for all: each alone, so that only that one fails.
+            _ if batch.entries.len() > 1 && batch.sends == 1 => {
+                let Batch { sequence, gap_allowed, entries, .. } = batch;
+                for (nth, entry) in entries.into_iter().enumerate().rev() {
+                    let gap_allowed = gap_allowed && nth == 0;
+                    let sequence = sequence + nth as u64;
+                    self.open.push_front(Batch { sequence, gap_allowed, sends: 0, entries: vec![entry] });
+                }
+            }
+            _ => {
+                self.settle(batch, error);
+                self.leave_a_gap();
+            }
+        }
+    }
+
+    /// Gives up what is due. Whether some of that is on its way, so that its answer must not be taken for another's.
+    pub fn expire(&mut self, now: Instant, last: &Error) -> bool {
+        let is_due = |entry: &Entry| entry.deadline <= now;
+        let mut on_its_way = false;
+        while self.open.front().is_some_and(|batch| batch.entries.iter().any(is_due)) {
+            let batch = self.open.pop_front().expect("just seen");
+            if self.sent > 0 {
+                self.sent -= 1;
+                on_its_way = true;
+            }
+            self.settle(batch, last);
+            self.leave_a_gap();
+        }
+        while self.queued.front().is_some_and(is_due) {
+            let entry = self.queued.pop_front().expect("just seen");
+            self.queued_bytes -= entry.bytes;
+            _ = entry.settled.send(Err(never_sent(last)));
+        }
+        on_its_way
+    }
+
+    /// What was before will never be sent.
+    fn leave_a_gap(&mut self) {
+        match self.open.front_mut() {
+            Some(next) => next.gap_allowed = true,
+            None => self.gap = true,
+        }
+    }
+
+    /// It is over for these: an error about the last try says nothing about those before it.
+    fn settle(&self, batch: Batch, error: &Error) {
+        let error = match batch.sends {
+            0 => never_sent(error),
+            1 if error.outcome() == Outcome::NotWritten => error.clone(),
+            _ => Error::Unsettled { after: self.limits.delivery_max, last: Box::new(error.clone()) },
+        };
+        for entry in batch.entries {
+            _ = entry.settled.send(Err(error.clone()));
+        }
+    }
+}
+
+fn never_sent(last: &Error) -> Error {
+    if last.outcome() == Outcome::NotWritten {
+        return last.clone();
+    }
+    Error::NoServer { why: format!("none took the record in time, the last one failed with: {last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedlog_runtime::clock;
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
+
+    const LIMITS: Limits = Limits { batch_records_max: 3, batch_bytes_max: 100, delivery_max: Duration::from_secs(9) };
+
+    struct Bench {
+        pipeline: Pipeline,
+        room: Arc<Semaphore>,
+        start: Instant,
+        receivers: Vec<oneshot::Receiver<Settled>>,
+    }
+
+    impl Bench {
+        /// A producer with these records, of ten bytes each, each due a second after the one before; its first
+        /// sequence is 5.
+        fn with(values: &[&str]) -> Bench {
+            let room = Arc::new(Semaphore::new(1000));
+            let mut bench =
+                Bench { pipeline: Pipeline::new(LIMITS, 5), room, start: clock::now(), receivers: Vec::new() };
+            values.iter().for_each(|value| bench.push(value));
+            bench
+        }
+
+        fn push(&mut self, value: &str) {
+            let due = self.at(self.receivers.len() as u64 + 1);
+            let room = self.room.clone().try_acquire_owned().unwrap();
+            let record = Record { value: value.to_owned().into(), ..Record::default() };
+            self.receivers.push(self.pipeline.push(record, 10, due, room).unwrap());
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        /// Everything that goes out now: sequence, gap allowed, values.
+        fn sent(&mut self) -> Vec<(u64, bool, String)> {
+            let next = std::iter::from_fn(|| self.pipeline.next(false));
+            let shown = next.map(|request| {
+                let values: Vec<_> = request.records.iter().map(|r| String::from_utf8_lossy(&r.value)).collect();
+                (request.sequence, request.gap_allowed, values.concat())
+            });
+            shown.collect()
+        }
+
+        fn ack(&mut self, first_offset: u64, count: u32) -> Result<(), Error> {
+            self.pipeline.acked(Produced { first_offset, count, repeated: false })
+        }
+
+        /// What each record came to: its offset, or whether it may be written; `None` as long as nobody knows.
+        fn settled(&mut self) -> Vec<Option<Result<u64, Outcome>>> {
+            let said = |receiver: &mut oneshot::Receiver<Settled>| {
+                let said = receiver.try_recv().ok()?;
+                Some(said.map(|there| there.offset).map_err(|error| error.outcome()))
+            };
+            self.receivers.iter_mut().map(said).collect()
+        }
+    }
+
+    fn went(sequence: u64, values: &str) -> (u64, bool, String) {
+        (sequence, false, values.to_owned())
+    }
+
+    const LOST: Error = Error::StreamEnded;
+    const TOO_LARGE: Error = Error::Server(ApiError::RecordTooLarge { index: 0, bytes: 2, max: 1 });
+
+    #[tokio::test]
+    async fn what_comes_while_two_are_on_their_way_gathers_until_a_batch_is_full() {
+        let mut bench = Bench::with(&["a"]);
+        assert_eq!(bench.sent(), [went(5, "a")]);
+        bench.push("b");
+        assert_eq!(bench.sent(), [went(6, "b")]);
+        bench.push("c");
+        bench.push("d");
+        assert_eq!(bench.sent(), []);
+        bench.push("e");
+        assert_eq!(bench.sent(), [went(7, "cde")], "it is full");
+        bench.push("f");
+        bench.ack(0, 1).unwrap();
+        assert_eq!(bench.sent(), []);
+        bench.ack(1, 1).unwrap();
+        assert_eq!(bench.sent(), [went(10, "f")]);
+        bench.ack(2, 3).unwrap();
+        bench.ack(5, 1).unwrap();
+        assert!(bench.pipeline.is_empty());
+        assert_eq!(bench.settled(), (0..6).map(|offset| Some(Ok(offset))).collect::<Vec<_>>());
+        assert_eq!(bench.room.available_permits(), 1000);
+    }
+
+    #[tokio::test]
+    async fn a_batch_never_has_more_bytes_than_it_may_but_one_record_may() {
+        let mut bench = Bench::with(&[]);
+        for bytes in [60, 40, 1, 150, 1] {
+            let room = bench.room.clone().try_acquire_owned().unwrap();
+            drop(bench.pipeline.push(Record::default(), bytes, bench.start, room));
+        }
+        let mut counts = Vec::new();
+        while let Some(request) = bench.pipeline.next(false) {
+            counts.push(request.records.len());
+        }
+        assert_eq!(counts, [2, 1, 1], "the last one waits: there is room for more with it");
+        bench.ack(0, 2).unwrap();
+        bench.ack(2, 1).unwrap();
+        assert_eq!(bench.pipeline.next(false).unwrap().records.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_broken_stream_sends_the_same_batches_again_before_what_is_new() {
+        let mut bench = Bench::with(&["a", "b", "c", "d"]);
+        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "d")]);
+        bench.ack(0, 3).unwrap();
+        bench.push("e");
+        bench.pipeline.broken(&Error::StreamBroken { why: String::new() });
+        assert_eq!(bench.pipeline.next(true).unwrap().sequence, 8);
+        assert_eq!(bench.pipeline.next(true), None, "old ones only");
+        assert_eq!(bench.sent(), [went(9, "e")]);
+        bench.ack(3, 1).unwrap();
+        bench.ack(4, 1).unwrap();
+        assert_eq!(bench.settled()[3..], [Some(Ok(3)), Some(Ok(4))]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_batch_goes_again_record_by_record_and_only_the_one_to_blame_is_left_out() {
+        let mut bench = Bench::with(&["a", "b", "c", "d"]);
+        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "d")]);
+        bench.pipeline.broken(&TOO_LARGE);
+        assert_eq!(bench.sent(), [went(5, "a"), went(6, "b"), went(7, "c"), went(8, "d")]);
+        bench.ack(0, 1).unwrap();
+        bench.pipeline.broken(&TOO_LARGE);
+        assert_eq!(bench.sent(), [(7, true, "c".to_owned()), went(8, "d")], "6 is left out");
+        bench.ack(1, 1).unwrap();
+        bench.ack(2, 1).unwrap();
+        assert_eq!(bench.settled(), [Some(Ok(0)), Some(Err(Outcome::NotWritten)), Some(Ok(1)), Some(Ok(2))]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_after_a_lost_answer_leaves_the_outcome_open() {
+        let mut bench = Bench::with(&["a", "b"]);
+        bench.sent();
+        bench.pipeline.broken(&LOST);
+        bench.sent();
+        bench.pipeline.broken(&TOO_LARGE);
+        assert_eq!(bench.settled(), [Some(Err(Outcome::Unknown)), Some(Err(Outcome::Unknown))]);
+        bench.push("c");
+        assert_eq!(bench.sent(), [(7, true, "c".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn what_did_not_go_out_was_not_tried() {
+        let mut bench = Bench::with(&["a"]);
+        bench.sent();
+        bench.pipeline.not_sent();
+        let late = bench.at(99);
+        assert!(!bench.pipeline.expire(late, &Error::Deadline { after: Duration::ZERO }));
+        assert_eq!(bench.settled(), [Some(Err(Outcome::NotWritten))]);
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_given_up_and_what_follows_it_may_leave_a_gap() {
+        let mut bench = Bench::with(&["a", "b", "c", "d", "e"]);
+        assert_eq!(bench.pipeline.next_deadline(), Some(bench.at(1)));
+        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "de")]);
+        let now = bench.at(1);
+        assert!(bench.pipeline.expire(now, &LOST), "it is on its way");
+        bench.pipeline.broken(&LOST);
+        assert_eq!(
+            bench.settled()[..4],
+            [Some(Err(Outcome::NotWritten)), Some(Err(Outcome::NotWritten)), Some(Err(Outcome::NotWritten)), None]
+        );
+        assert_eq!(bench.sent(), [(8, true, "de".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_producer_whose_place_somebody_else_has_ends() {
+        let mut bench = Bench::with(&["a", "b", "c", "d"]);
+        bench.sent();
+        bench.pipeline.broken(&Error::Server(ApiError::Fenced { given: None, current: 3 }));
+        assert!(bench.settled().iter().all(|settled| *settled == Some(Err(Outcome::NotWritten))));
+        let room = bench.room.clone().try_acquire_owned().unwrap();
+        assert!(bench.pipeline.push(Record::default(), 1, bench.start, room).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_fit_settles_nothing() {
+        let mut bench = Bench::with(&["a", "b"]);
+        assert!(bench.ack(0, 2).is_err(), "nothing went out");
+        bench.sent();
+        assert!(bench.ack(0, 1).is_err());
+        assert_eq!(bench.settled(), [None, None]);
+    }
+}

@@ -1,0 +1,309 @@
+//! A producer of a whole cluster: one stream to the leader, and another one when that ends, until every record is in
+//! the log once.
+
+use super::pipeline::{Limits, Pipeline, Request, Settled};
+use super::{Cluster, PAUSE_LEAST, next_pause};
+use crate::conditions::{Conditions, ProducerSequence};
+use crate::error::Error;
+use crate::produce_stream::{ProduceResults, ProduceSender};
+use prost::Message as _;
+use rand::RngExt as _;
+use seedlog_api::v1::Record;
+use seedlog_runtime::clock;
+use seedlog_runtime::rpc::MESSAGE_BYTES_MAX;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+/// What a queued record takes besides its bytes, about.
+const ENTRY_BYTES: usize = 128;
+/// What a request has besides its records, at most.
+const REQUEST_BYTES: usize = 1024;
+/// Records in one batch, and their bytes, at most: a batch is an entry of the log, and one message.
+const BATCH_RECORDS_MAX: usize = 1024;
+const BATCH_BYTES_MAX: usize = 256 << 10;
+
+/// How a producer behaves.
+#[derive(Debug, Clone)]
+pub struct ProducerOptions {
+    /// 1 to 128 bytes, and nobody else's. None: a random one, so that it is known until this producer ends.
+    pub id: Option<String>,
+    /// Of the first record. Who goes on after a crash under the same id says the sequence of the first record that it
+    /// does not know to be in the log, and sends the same records from there on: see [`Producer`].
+    pub first_sequence: u64,
+    /// What is not settled yet takes at most so many bytes of memory, about; then [`Producer::send`] waits.
+    pub room_bytes_max: usize,
+    /// For how long a record is tried.
+    pub delivery_max: Duration,
+    /// See [`Conditions::fencing_token`].
+    pub fencing_token: Option<u64>,
+}
+
+impl Default for ProducerOptions {
+    fn default() -> ProducerOptions {
+        ProducerOptions {
+            id: None,
+            first_sequence: 0,
+            room_bytes_max: 32 << 20,
+            delivery_max: Duration::from_secs(120),
+            fencing_token: None,
+        }
+    }
+}
+
+/// Puts records into the log of a cluster in the order in which they are given, each once, many at a time.
+///
+/// What is given while others are on their way gathers and goes as one batch; nothing waits for more to come. When a
+/// stream breaks off, all that was not answered is sent again, with the sequences that it had. Only a record that is
+/// refused for itself, or not settled in time, is left out; those behind it are not.
+///
+/// Dropped, it still sends what it was given.
+#[derive(Debug)]
+pub struct Producer {
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    options: ProducerOptions,
+}
+
+/// What becomes of a record: to be awaited, or dropped by whom it does not concern.
+#[derive(Debug)]
+pub struct Delivery(oneshot::Receiver<Settled>);
+
+#[derive(Debug)]
+struct Shared {
+    pipeline: Mutex<Pipeline>,
+    /// There is more to send, or nothing will come any more.
+    work: Notify,
+    closed: AtomicBool,
+    id: String,
+    fencing_token: Option<u64>,
+}
+
+impl Producer {
+    pub(super) fn start(cluster: Cluster, options: ProducerOptions) -> Producer {
+        let limits = Limits {
+            batch_records_max: BATCH_RECORDS_MAX,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            delivery_max: options.delivery_max,
+        };
+        let id = options.id.clone().unwrap_or_else(|| {
+            let random: u128 = seedlog_runtime::rng("producer id").random();
+            format!("{random:032x}")
+        });
+        let shared = Arc::new(Shared {
+            pipeline: Mutex::new(Pipeline::new(limits, options.first_sequence)),
+            work: Notify::new(),
+            closed: false.into(),
+            id,
+            fencing_token: options.fencing_token,
+        });
+        drop(seedlog_runtime::spawn(run(cluster, shared.clone())));
+        let room = Arc::new(Semaphore::new(options.room_bytes_max.clamp(1, Semaphore::MAX_PERMITS)));
+        Producer { shared, room, options }
+    }
+
+    /// Takes a record in as soon as there is room; several that wait get their turn in the order of their calls.
+    ///
+    /// # Errors
+    /// If no message can hold the record; or if this producer takes none any more: another one has its id, or the log
+    /// is fenced against it.
+    pub async fn send(&self, record: Record) -> Result<Delivery, Error> {
+        let bytes = record.encoded_len() + ENTRY_BYTES;
+        let max = MESSAGE_BYTES_MAX - REQUEST_BYTES;
+        if bytes > max {
+            return Err(Error::RequestTooLarge { bytes, max });
+        }
+        let room = u32::try_from(bytes.min(self.options.room_bytes_max).max(1)).unwrap_or(u32::MAX);
+        // Nobody closes it.
+        let room = self.room.clone().acquire_many_owned(room).await.map_err(|_| Error::StreamEnded)?;
+        let deadline = clock::now() + self.options.delivery_max;
+        let delivery = self.shared.pipeline().push(record, bytes, deadline, room)?;
+        self.shared.work.notify_one();
+        Ok(Delivery(delivery))
+    }
+
+    /// Under which the log knows it.
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.work.notify_one();
+    }
+}
+
+impl Future for Delivery {
+    type Output = Settled;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Settled> {
+        Pin::new(&mut self.0).poll(cx).map(|settled| {
+            settled.unwrap_or_else(|_| Err(Error::StreamBroken { why: "the producer was ended by force".to_owned() }))
+        })
+    }
+}
+
+impl Shared {
+    fn pipeline(&self) -> MutexGuard<'_, Pipeline> {
+        self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to do; false if there never will be.
+    async fn has_work(&self) -> bool {
+        loop {
+            if !self.pipeline().is_empty() {
+                return true;
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return false;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    fn conditions(&self, request: &Request) -> Conditions {
+        let Request { sequence, gap_allowed, .. } = *request;
+        let producer = Some(ProducerSequence { id: self.id.clone(), sequence, gap_allowed });
+        Conditions { producer, expected_offset: None, fencing_token: self.fencing_token }
+    }
+}
+
+/// Why a stream is left.
+enum Left {
+    /// There is nothing to send, or the leader is elsewhere; nothing is on its way.
+    Idle,
+    Broken(Error),
+    /// A record was not settled in time.
+    Late,
+}
+
+async fn run(cluster: Cluster, shared: Arc<Shared>) {
+    let mut pause = PAUSE_LEAST;
+    let mut last = Error::StreamEnded;
+    while shared.has_work().await {
+        let Some(deadline) = shared.pipeline().next_deadline() else { continue };
+        let opened = match cluster.resolver.for_produce(deadline).await {
+            Ok(picked) => match picked.client.produce_stream().await {
+                Ok(stream) => Ok((picked, stream)),
+                Err(error) => {
+                    cluster.resolver.failed(&picked.address);
+                    Err(error)
+                }
+            },
+            Err(error) => Err(error),
+        };
+        let mut acked = false;
+        let left = match opened {
+            Ok((picked, (sender, results))) => {
+                let left = stream(&cluster, &shared, &picked.address, sender, results, &mut acked).await;
+                match &left {
+                    Left::Broken(error) if error.is_passing() => cluster.resolver.failed(&picked.address),
+                    _ => cluster.resolver.answered(&picked.address),
+                }
+                left
+            }
+            Err(error) => Left::Broken(error),
+        };
+        if acked {
+            pause = PAUSE_LEAST;
+        }
+        let error = match left {
+            Left::Idle => continue,
+            Left::Late => None,
+            Left::Broken(error) => Some(error),
+        };
+        {
+            let mut pipeline = shared.pipeline();
+            if let Some(error) = error {
+                pipeline.broken(&error);
+                last = error;
+            } else {
+                pipeline.broken(&Error::Deadline { after: cluster.options.try_max });
+            }
+            pipeline.expire(clock::now(), &last);
+        }
+        clock::sleep(next_pause(&mut pause)).await;
+    }
+}
+
+/// Sends and takes answers over one stream, for as long as it is good.
+async fn stream(
+    cluster: &Cluster,
+    shared: &Shared,
+    address: &str,
+    mut sender: ProduceSender,
+    mut results: ProduceResults,
+    acked: &mut bool,
+) -> Left {
+    let is_best = || cluster.resolver.best_for_produce().is_none_or(|best| best == address);
+    let sending = async {
+        loop {
+            let best = is_best();
+            let next = {
+                let mut pipeline = shared.pipeline();
+                if !best && pipeline.is_idle() {
+                    return Left::Idle;
+                }
+                pipeline.next(!best)
+            };
+            let Some(request) = next else {
+                if shared.closed.load(Ordering::Acquire) && shared.pipeline().is_empty() {
+                    return Left::Idle;
+                }
+                shared.work.notified().await;
+                continue;
+            };
+            let conditions = shared.conditions(&request);
+            if let Err(error) = sender.send_if(request.records, &conditions).await {
+                shared.pipeline().not_sent();
+                match error {
+                    // What became of those before it says why.
+                    Error::StreamEnded => std::future::pending().await,
+                    error => return Left::Broken(error),
+                }
+            }
+        }
+    };
+    let answering = async {
+        loop {
+            match results.next().await {
+                Some(Ok(produced)) => {
+                    if let Err(error) = shared.pipeline().acked(produced) {
+                        return Left::Broken(error);
+                    }
+                    *acked = true;
+                    // There is a place in the window, and perhaps a reason to go elsewhere.
+                    shared.work.notify_one();
+                }
+                Some(Err(error)) => return Left::Broken(error),
+                None => {
+                    let why = results.take_ended_idle().unwrap_or(Error::StreamEnded);
+                    return Left::Broken(why);
+                }
+            }
+        }
+    };
+    let due = async {
+        loop {
+            let Some(deadline) = shared.pipeline().next_deadline() else {
+                // Whatever comes has all its time.
+                clock::sleep(cluster.options.try_max).await;
+                continue;
+            };
+            clock::sleep_until(deadline).await;
+            if shared.pipeline().next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
+                return Left::Late;
+            }
+        }
+    };
+    seedlog_runtime::select! {
+        left = sending => left,
+        left = answering => left,
+        left = due => left,
+    }
+}
