@@ -10,8 +10,10 @@ use seedlog_client::{ApiError, Cluster, Conditions, Error, Record};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut args = std::env::args().skip(1);
-    let (Some(address), Some(name)) = (args.next(), args.next()) else { return Err("usage: lock ADDRESS NAME".into()) };
-    let cluster = Cluster::connect([address])?;
+    let (Some(address), Some(name)) = (args.next(), args.next()) else {
+        return Err("usage: lock ADDRESS[,ADDRESS...] NAME".into());
+    };
+    let cluster = Cluster::connect(address.split(','))?;
     let end = cluster.next_offset().await?;
     let claim = Record { value: format!("{name} holds the lock").into(), ..Record::default() };
     let only_here = Conditions { expected_offset: Some(end), ..Conditions::default() };

@@ -10,8 +10,8 @@ use std::io::BufRead as _;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args().nth(1).ok_or("usage: pour ADDRESS < LINES")?;
-    let producer = Cluster::connect([address])?.producer(ProducerOptions::default());
+    let address = std::env::args().nth(1).ok_or("usage: pour ADDRESS[,ADDRESS...] < LINES")?;
+    let producer = Cluster::connect(address.split(','))?.producer(ProducerOptions::default());
     let (sent, mut deliveries) = tokio::sync::mpsc::unbounded_channel::<Delivery>();
     let settling = tokio::spawn(async move {
         let (mut lines, mut written) = (0u64, 0u64);

@@ -12,9 +12,9 @@ use std::error::Error;
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut args = std::env::args().skip(1);
     let (Some(address), Some(id)) = (args.next(), args.next()) else {
-        return Err("usage: produce ADDRESS PRODUCER_ID [VALUE ...]".into());
+        return Err("usage: produce ADDRESS[,ADDRESS...] PRODUCER_ID [VALUE ...]".into());
     };
-    let cluster = Cluster::connect([address])?;
+    let cluster = Cluster::connect(address.split(','))?;
     for (sequence, value) in (0..).zip(args) {
         let producer = Some(ProducerSequence { id: id.clone(), sequence, gap_allowed: false });
         let record = Record { value: value.clone().into(), ..Record::default() };

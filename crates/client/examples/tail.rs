@@ -9,8 +9,8 @@ use std::error::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args().nth(1).ok_or("usage: tail ADDRESS")?;
-    let mut tail = Cluster::connect([address])?.tail(Start::Earliest);
+    let address = std::env::args().nth(1).ok_or("usage: tail ADDRESS[,ADDRESS...]")?;
+    let mut tail = Cluster::connect(address.split(','))?.tail(Start::Earliest);
     loop {
         match tail.next().await {
             Ok(record) => println!("{}: {}", record.offset, String::from_utf8_lossy(&record.value)),
