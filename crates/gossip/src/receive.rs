@@ -94,12 +94,15 @@ impl Task {
     }
 
     /// The incarnation that `identity` would have to exceed, if it is not the newest of its node and at its address.
+    ///
+    /// foca may hold a life of it, down, somewhere else, that this node never saw alive: to [`crate::Members`] it is
+    /// nobody, and yet the newest.
     fn newer_than(&self, identity: &Identity) -> Option<u64> {
         let of_node = self.members.get(identity.node_id()).map(|known| known.identity());
-        let addr = identity.member.gossip_addr;
-        let at_address =
-            self.foca.iter_membership_state().map(|seen| seen.id()).filter(|id| id.member.gossip_addr == addr);
-        let newest = at_address.chain(of_node.as_ref()).filter(|other| *other > identity);
+        let (node_id, addr) = (identity.node_id(), identity.member.gossip_addr);
+        let held = self.foca.iter_membership_state().map(|seen| seen.id());
+        let held = held.filter(|id| id.node_id() == node_id || id.member.gossip_addr == addr);
+        let newest = held.chain(of_node.as_ref()).filter(|other| *other > identity);
         newest.map(|newer| newer.incarnation).max()
     }
 }
@@ -188,6 +191,36 @@ mod tests {
             2 => bytes.truncate(at),
             _ => bytes.insert(at, rng.random()),
         }
+    }
+
+    fn said(task: &mut Task, src: &Identity, state: Option<Member<Identity>>) {
+        let dst = task.foca.identity().clone();
+        let header = Header { src: src.clone(), src_incarnation: 0, dst, message: Message::Gossip };
+        let mut bytes = Vec::new();
+        PostcardCodec.encode_header(&header, &mut bytes).unwrap();
+        if let Some(member) = state {
+            bytes.extend_from_slice(&1u16.to_be_bytes());
+            PostcardCodec.encode_member(&member, &mut bytes).unwrap();
+        }
+        task.receive(&Packet::Foca(&bytes).encode(), src.member.gossip_addr);
+        task.take_in();
+    }
+
+    #[tokio::test]
+    async fn who_moved_with_its_clock_set_back_hears_of_a_past_life_that_was_never_seen_alive_here() {
+        let mut task = task().await;
+        let (other, past) = (identity(2, 50), identity(3, 900));
+        said(&mut task, &other, Some(Member::new(past.clone(), 0, State::Down)));
+        assert!(task.members.get(3).is_none(), "who was gone before is not listed");
+        let mut now = identity(3, 100);
+        now.member.gossip_addr = "10.0.0.99:8401".parse().unwrap();
+        task.outbox.packets.clear();
+        said(&mut task, &now, None);
+        let known = Packet::Known { node_id: 3, incarnation: 900 }.encode();
+        let told = task.outbox.packets.iter().any(|(to, bytes)| *to == now.member.gossip_addr && *bytes == known);
+        assert!(told, "it cannot know how to be taken in");
+        said(&mut task, &now.above(900), None);
+        assert!(task.members.get(3).is_some_and(|known| known.is_alive() && known.member == now.member));
     }
 
     /// Sound ones in an order and from senders that no network would bring, and damaged ones.
