@@ -60,6 +60,10 @@ mod tests {
             assert_eq!(read(text).unwrap(), wanted, "{text}");
         }
         assert_eq!(serde_json::from_str::<Whole<i64>>("-3.0").unwrap(), Whole(-3));
+        // To the last digit, up to where it is exact.
+        for number in [(1 << 51) - 1, (1 << 52) - 1, (1 << 53) - 1, 1 << 53, 4_503_599_627_370_497_u64] {
+            assert_eq!(read(&format!("{number}.0")).unwrap(), number);
+        }
         let cases = [
             ("7.5", "invalid type: floating point `7.5`, expected u64"),
             ("-1", "invalid value: integer `-1`, expected u64"),
