@@ -6,6 +6,10 @@ mod error;
 mod record;
 
 pub use error::ApiError;
+
+/// Where a server that does not lead names the leader in its answers' metadata: `ID@HOST:PORT`.
+pub const LEADER: &str = "seedlog-leader";
+
 pub use record::{stored, with_position};
 
 /// The package `log.v1`: messages, [`v1::log_client::LogClient`], [`v1::log_server::Log`].

@@ -3,6 +3,7 @@ use crate::error::Error;
 use crate::produce_stream::{self, ProduceResults, ProduceSender};
 use crate::tail::Tail;
 use prost::Message;
+use seedlog_api::LEADER;
 use seedlog_api::v1::admin_client::AdminClient;
 use seedlog_api::v1::log_client::LogClient;
 use seedlog_api::v1::{
@@ -18,9 +19,6 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 pub(crate) type Admin = AdminClient<Channel>;
-
-/// Where a server that does not lead names the leader in its answers' metadata.
-const LEADER_HINT: &str = "seedlog-leader";
 
 /// How a client behaves.
 #[derive(Debug, Clone)]
@@ -128,6 +126,15 @@ impl Client {
         Client { hints: Some(hints), ..self }
     }
 
+    async fn hinted<A>(&self, call: impl Future<Output = Result<Response<A>, Status>>) -> Result<Response<A>, Status> {
+        let answer = call.await;
+        let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+        if let Some(hints) = self.hints.as_ref().filter(|_| metadata.contains_key(LEADER)) {
+            hints.notify_one();
+        }
+        answer
+    }
+
     /// Appends `records` as one atomic batch and returns when they are durable on a majority.
     ///
     /// # Errors
@@ -147,18 +154,11 @@ impl Client {
     /// [`ApiError::SequenceTooOld`]: crate::ApiError::SequenceTooOld
     /// [`ApiError::SequenceGap`]: crate::ApiError::SequenceGap
     pub async fn produce_if(&self, records: Vec<Record>, conditions: &Conditions) -> Result<Produced, Error> {
+        conditions.check()?;
         let request = deliverable(produce_request(records, conditions))?;
         let mut log = self.log.clone();
         let deadline = self.options.answer_max;
-        let call = async {
-            let answer = log.produce(timed(request, deadline)).await;
-            let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
-            if let Some(hints) = self.hints.as_ref().filter(|_| metadata.contains_key(LEADER_HINT)) {
-                hints.notify_one();
-            }
-            answer
-        };
-        let answer = within(deadline, call).await?;
+        let answer = within(deadline, self.hinted(log.produce(timed(request, deadline)))).await?;
         produced(wire(answer)?)
     }
 
@@ -202,7 +202,7 @@ impl Client {
     pub async fn produce_stream(&self) -> Result<(ProduceSender, ProduceResults), Error> {
         let mut log = self.log.clone();
         let (sender, requests, results) = produce_stream::requests(&self.options);
-        let answers = within(self.options.answer_max, log.produce_stream(requests)).await?;
+        let answers = within(self.options.answer_max, self.hinted(log.produce_stream(requests))).await?;
         Ok((sender, results.answered_by(answers)))
     }
 

@@ -1,3 +1,4 @@
+use crate::error::Error;
 use seedlog_api::v1::ProduceRequest;
 
 /// On what conditions records are appended. None by default.
@@ -29,7 +30,23 @@ pub struct ProducerSequence {
 /// See [`ProducerSequence`].
 pub const IN_FLIGHT_MAX: usize = 64;
 
+/// As log.proto says.
+const PRODUCER_ID_BYTES_MAX: usize = 128;
+
+/// # Errors
+/// [`Error::BadProducerId`]: to the server, none is no producer at all.
+pub(crate) fn check_producer_id(id: &str) -> Result<(), Error> {
+    let (bytes, max) = (id.len(), PRODUCER_ID_BYTES_MAX);
+    if (1..=max).contains(&bytes) { Ok(()) } else { Err(Error::BadProducerId { bytes, max }) }
+}
+
 impl Conditions {
+    /// # Errors
+    /// As [`check_producer_id`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.producer.as_ref().map_or(Ok(()), |producer| check_producer_id(&producer.id))
+    }
+
     pub(crate) fn request(&self) -> ProduceRequest {
         let Conditions { producer, expected_offset, fencing_token } = self.clone();
         let request = ProduceRequest { expected_offset, fencing_token, ..ProduceRequest::default() };

@@ -17,6 +17,9 @@ pub enum Error {
     /// Never sent.
     #[error("the request has {bytes} bytes, the limit is {max}")]
     RequestTooLarge { bytes: usize, max: usize },
+    /// Never sent.
+    #[error("a producer's id has {bytes} bytes, it must have 1 to {max}")]
+    BadProducerId { bytes: usize, max: usize },
     /// The stream broke off before this request's answer.
     #[error("the stream broke off ({})", .why)]
     StreamBroken { why: String },
@@ -48,9 +51,11 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Server(ApiError::OutcomeUnknown | ApiError::Internal { .. }) => Outcome::Unknown,
-            Error::Server(_) | Error::RequestTooLarge { .. } | Error::StreamEnded | Error::NoServer { .. } => {
-                Outcome::NotWritten
-            }
+            Error::Server(_)
+            | Error::RequestTooLarge { .. }
+            | Error::BadProducerId { .. }
+            | Error::StreamEnded
+            | Error::NoServer { .. } => Outcome::NotWritten,
             Error::Status { code, .. } => match code {
                 // What a server says before it looks at the records.
                 Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated => {
@@ -92,7 +97,7 @@ impl Error {
             | Error::StreamBroken { .. }
             | Error::StreamEnded
             | Error::NoServer { .. } => true,
-            Error::RequestTooLarge { .. } | Error::Unsettled { .. } => false,
+            Error::RequestTooLarge { .. } | Error::BadProducerId { .. } | Error::Unsettled { .. } => false,
         }
     }
 
@@ -137,6 +142,7 @@ mod tests {
             (Error::Server(ApiError::Internal { what: String::new() }), Outcome::Unknown),
             (Error::Deadline { after: Duration::ZERO }, Outcome::Unknown),
             (Error::RequestTooLarge { bytes: 2, max: 1 }, Outcome::NotWritten),
+            (Error::BadProducerId { bytes: 0, max: 1 }, Outcome::NotWritten),
             (Error::StreamEnded, Outcome::NotWritten),
             (Error::StreamBroken { why: String::new() }, Outcome::Unknown),
             (Error::BadAnswer { what: "" }, Outcome::Unknown),

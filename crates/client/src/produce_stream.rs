@@ -109,6 +109,7 @@ impl ProduceSender {
     /// # Errors
     /// As [`ProduceSender::send`].
     pub async fn send_if(&mut self, records: Vec<Record>, conditions: &Conditions) -> Result<(), Error> {
+        conditions.check()?;
         if conditions.producer.is_some() {
             self.begun().await?;
         }

@@ -4,12 +4,10 @@
 use crate::servers::shown_id;
 use crate::service::Service;
 use prost::Message;
-use seedlog_api::ApiError;
+use seedlog_api::{ApiError, LEADER};
 use seedlog_runtime::rpc::wire;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Response, Status};
-
-pub const LEADER: &str = "seedlog-leader";
 
 /// None if this node leads, or does not know who does.
 fn hint(service: &Service) -> Option<MetadataValue<Ascii>> {

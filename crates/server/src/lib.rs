@@ -27,7 +27,6 @@ mod stopping;
 pub use front::{Front, Stage};
 pub use grpc::add_log;
 pub use heard::{Heard, HeardState, Hearsay, NoHearsay};
-pub use leader_hint::LEADER;
 pub use limits::{BadLimit, Limits, MESSAGE_BYTES_MAX};
 pub use service::Service;
 pub use stopping::Stopping;

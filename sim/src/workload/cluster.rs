@@ -51,7 +51,7 @@ pub async fn produce(mut maker: Maker) {
                 Err(error) => error,
             };
             maker.world.event(format!("client {} call {call}: {error}", maker.client));
-            if let Error::Server(ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. }) = error {
+            if is_out_of_sequence(&error) {
                 maker.world.complain("exactly once", format!("call {call} of client {}: {error}", maker.client));
             }
             maybe |= error.outcome() == Certainty::Unknown;
@@ -63,6 +63,15 @@ pub async fn produce(mut maker: Maker) {
             }
             maker.back_off().await;
         }
+    }
+}
+
+/// What no client is told that is alone with its name, and never sends anything else under a sequence.
+fn is_out_of_sequence(error: &Error) -> bool {
+    match error {
+        Error::Server(refused) => matches!(refused, ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. }),
+        Error::Unsettled { last, .. } => is_out_of_sequence(last),
+        _ => false,
     }
 }
 
@@ -113,7 +122,7 @@ async fn settle(world: World, client: u32, mut deliveries: mpsc::UnboundedReceiv
         world.waits(client, false);
         match &settled {
             Ok(Delivered { repeated: true, .. }) => world.fired("repeated_by_the_cluster_client"),
-            Err(Error::Server(ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. })) => {
+            Err(error) if is_out_of_sequence(error) => {
                 world.complain("exactly once", format!("call {call} of client {client}: {settled:?}"));
             }
             _ => {}

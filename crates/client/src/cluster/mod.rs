@@ -29,7 +29,8 @@ use std::time::Duration;
 pub struct ClusterOptions {
     /// How long a call may take, with all its tries.
     pub call_max: Duration,
-    /// How long a server may take to answer one try, before another server is tried.
+    /// How long a server may take to answer one try, before another server is tried. Longer than a server waits for a
+    /// leader, by default 5 s: it then says that nothing was written.
     pub try_max: Duration,
     /// The servers are asked so often who is there, if nothing gives a reason to ask before.
     pub refresh_every: Duration,
@@ -43,7 +44,7 @@ impl Default for ClusterOptions {
     fn default() -> ClusterOptions {
         ClusterOptions {
             call_max: Duration::from_secs(30),
-            try_max: Duration::from_secs(5),
+            try_max: Duration::from_secs(6),
             refresh_every: Duration::from_secs(30),
             tail_records_max: 1024,
             quiet_max: Duration::from_secs(5),

@@ -45,6 +45,8 @@ pub(super) struct Pipeline {
     open: VecDeque<Batch>,
     /// So many of `open`, from the front on, went out over the stream that there is.
     sent: usize,
+    /// The one behind them is about to.
+    handed: bool,
     /// Records before the next new batch will never be sent.
     gap: bool,
     /// Why no record is taken any more.
@@ -65,8 +67,8 @@ struct Entry {
 struct Batch {
     sequence: u64,
     gap_allowed: bool,
-    /// How often it went out.
-    sends: u32,
+    /// It went out over a stream that ended before its answer.
+    maybe_written: bool,
     entries: Vec<Entry>,
 }
 
@@ -87,6 +89,7 @@ impl Pipeline {
             queued_bytes: 0,
             open: VecDeque::new(),
             sent: 0,
+            handed: false,
             gap: false,
             ended: None,
         }
@@ -121,14 +124,18 @@ impl Pipeline {
         self.open.is_empty()
     }
 
-    /// When the oldest record is given up.
+    /// When the oldest record is given up that is not on its way.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let oldest = self.open.front().and_then(|batch| batch.entries.first()).or_else(|| self.queued.front());
-        oldest.map(|entry| entry.deadline)
+        let waiting = self.open.get(self.on_their_way()).and_then(|batch| batch.entries.first());
+        waiting.or_else(|| self.queued.front()).map(|entry| entry.deadline)
     }
 
-    /// What goes out next over the stream that there is: what went out over an earlier one, and then, unless
-    /// `old_only`, what is new.
+    fn on_their_way(&self) -> usize {
+        self.sent + usize::from(self.handed)
+    }
+
+    /// What is to go out next over the stream that there is: what went out over an earlier one, and then, unless
+    /// `old_only`, what is new. It stays the next until [`Pipeline::went_out`].
     pub fn next(&mut self, old_only: bool) -> Option<Request> {
         if self.sent == self.open.len() {
             if old_only {
@@ -137,16 +144,15 @@ impl Pipeline {
             self.form()?;
         }
         let batch = &mut self.open[self.sent];
-        batch.sends += 1;
-        self.sent += 1;
+        self.handed = true;
         let records = batch.entries.iter().map(|entry| entry.record.clone()).collect();
         Some(Request { records, sequence: batch.sequence, gap_allowed: batch.gap_allowed })
     }
 
-    /// What [`Pipeline::next`] gave last did not go out.
-    pub fn not_sent(&mut self) {
-        self.sent -= 1;
-        self.open[self.sent].sends -= 1;
+    /// What [`Pipeline::next`] gave has gone out.
+    pub fn went_out(&mut self) {
+        self.handed = false;
+        self.sent += 1;
     }
 
     fn form(&mut self) -> Option<()> {
@@ -168,7 +174,7 @@ impl Pipeline {
         let sequence = self.next_sequence;
         self.next_sequence += entries.len() as u64;
         let gap_allowed = std::mem::take(&mut self.gap);
-        self.open.push_back(Batch { sequence, gap_allowed, sends: 0, entries });
+        self.open.push_back(Batch { sequence, gap_allowed, maybe_written: false, entries });
         Some(())
     }
 
@@ -192,68 +198,72 @@ impl Pipeline {
 
     /// The stream is over: with this answer to the oldest that went out, or before it had any.
     pub fn broken(&mut self, error: &Error) {
-        let answered = std::mem::take(&mut self.sent) > 0;
-        let is_refused = matches!(error, Error::Server(_)) && !error.is_passing();
-        if !answered || !is_refused || error.outcome() == Outcome::Unknown {
-            return;
+        self.handed = false;
+        let sent = std::mem::take(&mut self.sent);
+        let refused = match error {
+            Error::Server(refused) if sent > 0 && error.outcome() == Outcome::NotWritten => Some(refused),
+            _ => None,
+        };
+        // A server that refuses a request for what it is takes nothing of what follows; any other end leaves that open.
+        let at_the_door = refused.is_some_and(|refused| !error.is_passing() && !is_about_the_log(refused));
+        let unanswered = usize::from(refused.is_some());
+        if !at_the_door {
+            self.open.range_mut(unanswered..sent.max(unanswered)).for_each(|batch| batch.maybe_written = true);
+        }
+        let Some(refused) = refused.filter(|_| !error.is_passing()) else { return };
+        if is_about_the_log(refused) {
+            // Older than what the log remembers: it may well be there.
+            let forgotten = matches!(refused, ApiError::SequenceTooOld { .. });
+            self.open[0].maybe_written |= forgotten;
+            return self.end(error);
         }
         let batch = self.open.pop_front().expect("something went out");
-        let is_sequence = |error: &ApiError| {
-            matches!(error, ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } | ApiError::Fenced { .. })
-        };
-        match error {
-            // Somebody else is this producer, or has the log: nothing that follows will be taken.
-            Error::Server(refused) if is_sequence(refused) => {
-                self.ended = Some(error.clone());
-                self.settle(batch, error);
-                for batch in std::mem::take(&mut self.open) {
-                    self.settle(batch, error);
-                }
-                for entry in self.queued.drain(..) {
-                    _ = entry.settled.send(Err(error.clone()));
-                }
-                self.queued_bytes = 0;
-            }
-            // One of them may be to blame for all: each alone, so that only that one fails.
-            _ if batch.entries.len() > 1 && batch.sends == 1 => {
-                let Batch { sequence, gap_allowed, entries, .. } = batch;
-                for (nth, entry) in entries.into_iter().enumerate().rev() {
-                    let gap_allowed = gap_allowed && nth == 0;
-                    let sequence = sequence + nth as u64;
-                    self.open.push_front(Batch { sequence, gap_allowed, sends: 0, entries: vec![entry] });
-                }
-            }
-            _ => {
-                self.settle(batch, error);
-                self.leave_a_gap();
-            }
+        if batch.entries.len() == 1 || batch.maybe_written {
+            self.settle(batch, error);
+            return self.leave_a_gap(0);
+        }
+        // One of them is to blame for all: each alone, so that only that one fails.
+        let Batch { sequence, gap_allowed, entries, .. } = batch;
+        for (nth, entry) in entries.into_iter().enumerate().rev() {
+            let (gap_allowed, sequence) = (gap_allowed && nth == 0, sequence + nth as u64);
+            self.open.push_front(Batch { sequence, gap_allowed, maybe_written: false, entries: vec![entry] });
         }
     }
 
-    /// Gives up what is due. Whether some of that is on its way, so that its answer must not be taken for another's.
-    pub fn expire(&mut self, now: Instant, last: &Error) -> bool {
+    /// Nothing more is taken or sent. Of what is on its way nobody knows what becomes of it.
+    pub fn end(&mut self, why: &Error) {
+        let on_their_way = self.on_their_way();
+        (self.sent, self.handed) = (0, false);
+        self.open.range_mut(..on_their_way).for_each(|batch| batch.maybe_written = true);
+        self.ended = Some(why.clone());
+        for batch in std::mem::take(&mut self.open) {
+            self.settle(batch, why);
+        }
+        self.queued_bytes = 0;
+        for entry in self.queued.drain(..) {
+            _ = entry.settled.send(Err(never_sent(why)));
+        }
+    }
+
+    /// Gives up what is due and not on its way.
+    pub fn expire(&mut self, now: Instant, last: &Error) {
         let is_due = |entry: &Entry| entry.deadline <= now;
-        let mut on_its_way = false;
-        while self.open.front().is_some_and(|batch| batch.entries.iter().any(is_due)) {
-            let batch = self.open.pop_front().expect("just seen");
-            if self.sent > 0 {
-                self.sent -= 1;
-                on_its_way = true;
-            }
+        let at = self.on_their_way();
+        while self.open.get(at).is_some_and(|batch| batch.entries.iter().any(is_due)) {
+            let batch = self.open.remove(at).expect("just seen");
             self.settle(batch, last);
-            self.leave_a_gap();
+            self.leave_a_gap(at);
         }
         while self.queued.front().is_some_and(is_due) {
             let entry = self.queued.pop_front().expect("just seen");
             self.queued_bytes -= entry.bytes;
             _ = entry.settled.send(Err(never_sent(last)));
         }
-        on_its_way
     }
 
-    /// What was before will never be sent.
-    fn leave_a_gap(&mut self) {
-        match self.open.front_mut() {
+    /// What was before the batch that is at `at` now will never be sent.
+    fn leave_a_gap(&mut self, at: usize) {
+        match self.open.get_mut(at) {
             Some(next) => next.gap_allowed = true,
             None => self.gap = true,
         }
@@ -261,10 +271,10 @@ impl Pipeline {
 
     /// It is over for these: an error about the last try says nothing about those before it.
     fn settle(&self, batch: Batch, error: &Error) {
-        let error = match batch.sends {
-            0 => never_sent(error),
-            1 if error.outcome() == Outcome::NotWritten => error.clone(),
-            _ => Error::Unsettled { after: self.limits.delivery_max, last: Box::new(error.clone()) },
+        let error = if batch.maybe_written {
+            Error::Unsettled { after: self.limits.delivery_max, last: Box::new(error.clone()) }
+        } else {
+            never_sent(error)
         };
         for entry in batch.entries {
             _ = entry.settled.send(Err(error.clone()));
@@ -272,6 +282,19 @@ impl Pipeline {
     }
 }
 
+/// Said when the record's turn in the log has come, and not before: what follows may have been taken in already. After it
+/// nothing will be: somebody else is this producer, or has the log.
+fn is_about_the_log(refused: &ApiError) -> bool {
+    matches!(
+        refused,
+        ApiError::SequenceTooOld { .. }
+            | ApiError::SequenceGap { .. }
+            | ApiError::Fenced { .. }
+            | ApiError::ExpectedOffset { .. }
+    )
+}
+
+/// What is said of a record that is surely not in the log, when `last` may be about another try than its own.
 fn never_sent(last: &Error) -> Error {
     if last.outcome() == Outcome::NotWritten {
         return last.clone();
@@ -319,7 +342,11 @@ mod tests {
 
         /// Everything that goes out now: sequence, gap allowed, values.
         fn sent(&mut self) -> Vec<(u64, bool, String)> {
-            let next = std::iter::from_fn(|| self.pipeline.next(false));
+            let next = std::iter::from_fn(|| {
+                let next = self.pipeline.next(false)?;
+                self.pipeline.went_out();
+                Some(next)
+            });
             let shown = next.map(|request| {
                 let values: Vec<_> = request.records.iter().map(|r| String::from_utf8_lossy(&r.value)).collect();
                 (request.sequence, request.gap_allowed, values.concat())
@@ -345,7 +372,8 @@ mod tests {
         (sequence, false, values.to_owned())
     }
 
-    const LOST: Error = Error::StreamEnded;
+    const LOST: Error = Error::Deadline { after: Duration::ZERO };
+    const NO_LEADER: Error = Error::Server(ApiError::NoLeader);
     const TOO_LARGE: Error = Error::Server(ApiError::RecordTooLarge { index: 0, bytes: 2, max: 1 });
 
     #[tokio::test]
@@ -380,6 +408,7 @@ mod tests {
         }
         let mut counts = Vec::new();
         while let Some(request) = bench.pipeline.next(false) {
+            bench.pipeline.went_out();
             counts.push(request.records.len());
         }
         assert_eq!(counts, [2, 1, 1], "the last one waits: there is room for more with it");
@@ -396,6 +425,7 @@ mod tests {
         bench.push("e");
         bench.pipeline.broken(&Error::StreamBroken { why: String::new() });
         assert_eq!(bench.pipeline.next(true).unwrap().sequence, 8);
+        bench.pipeline.went_out();
         assert_eq!(bench.pipeline.next(true), None, "old ones only");
         assert_eq!(bench.sent(), [went(9, "e")]);
         bench.ack(3, 1).unwrap();
@@ -430,12 +460,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_refused_records_in_neighbouring_batches_cost_nobody_else_anything() {
+        let mut bench = Bench::with(&["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "def")]);
+        bench.pipeline.broken(&TOO_LARGE);
+        assert_eq!(bench.sent(), [went(5, "a"), went(6, "b"), went(7, "c"), went(8, "def")]);
+        (0..3).for_each(|offset| bench.ack(offset, 1).unwrap());
+        bench.pipeline.broken(&TOO_LARGE);
+        assert_eq!(bench.sent(), [went(8, "d"), went(9, "e"), went(10, "f")], "they were behind a refused one");
+    }
+
+    #[tokio::test]
     async fn what_did_not_go_out_was_not_tried() {
         let mut bench = Bench::with(&["a"]);
-        bench.sent();
-        bench.pipeline.not_sent();
-        let late = bench.at(99);
-        assert!(!bench.pipeline.expire(late, &Error::Deadline { after: Duration::ZERO }));
+        assert!(bench.pipeline.next(false).is_some());
+        bench.pipeline.expire(bench.at(99), &LOST);
+        assert_eq!(bench.settled(), [None], "it is about to");
+        bench.pipeline.broken(&LOST);
+        bench.pipeline.expire(bench.at(99), &LOST);
         assert_eq!(bench.settled(), [Some(Err(Outcome::NotWritten))]);
     }
 
@@ -443,25 +485,42 @@ mod tests {
     async fn what_is_due_is_given_up_and_what_follows_it_may_leave_a_gap() {
         let mut bench = Bench::with(&["a", "b", "c", "d", "e"]);
         assert_eq!(bench.pipeline.next_deadline(), Some(bench.at(1)));
-        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "de")]);
-        let now = bench.at(1);
-        assert!(bench.pipeline.expire(now, &LOST), "it is on its way");
-        bench.pipeline.broken(&LOST);
-        assert_eq!(
-            bench.settled()[..4],
-            [Some(Err(Outcome::NotWritten)), Some(Err(Outcome::NotWritten)), Some(Err(Outcome::NotWritten)), None]
-        );
+        assert_eq!(bench.pipeline.next(false).unwrap().sequence, 5);
+        bench.pipeline.broken(&NO_LEADER);
+        bench.pipeline.expire(bench.at(1), &NO_LEADER);
+        let not_written = Some(Err(Outcome::NotWritten));
+        assert_eq!(bench.settled(), [not_written, not_written, not_written, None, None]);
         assert_eq!(bench.sent(), [(8, true, "de".to_owned())]);
     }
 
     #[tokio::test]
-    async fn a_producer_whose_place_somebody_else_has_ends() {
+    async fn what_went_out_is_not_given_up_before_its_stream_and_then_its_outcome_is_open() {
         let mut bench = Bench::with(&["a", "b", "c", "d"]);
-        bench.sent();
-        bench.pipeline.broken(&Error::Server(ApiError::Fenced { given: None, current: 3 }));
-        assert!(bench.settled().iter().all(|settled| *settled == Some(Err(Outcome::NotWritten))));
-        let room = bench.room.clone().try_acquire_owned().unwrap();
-        assert!(bench.pipeline.push(Record::default(), 1, bench.start, room).is_err());
+        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "d")]);
+        assert_eq!(bench.pipeline.next_deadline(), None);
+        bench.pipeline.expire(bench.at(99), &NO_LEADER);
+        assert_eq!(bench.settled(), [None; 4]);
+        // An answer to the first says nothing of the second, and nothing that is said later does.
+        bench.pipeline.broken(&NO_LEADER);
+        bench.pipeline.expire(bench.at(99), &NO_LEADER);
+        let (not_written, unknown) = (Some(Err(Outcome::NotWritten)), Some(Err(Outcome::Unknown)));
+        assert_eq!(bench.settled(), [not_written, not_written, not_written, unknown]);
+    }
+
+    #[tokio::test]
+    async fn a_producer_whose_place_somebody_else_has_ends() {
+        let (not_written, unknown) = (Some(Err(Outcome::NotWritten)), Some(Err(Outcome::Unknown)));
+        let fenced = ApiError::Fenced { given: None, current: 3 };
+        let too_old = ApiError::SequenceTooOld { sequence: 5, expected: 9 };
+        for (refused, first) in [(fenced, not_written), (too_old, unknown)] {
+            let mut bench = Bench::with(&["a", "b", "c", "d"]);
+            bench.sent();
+            bench.push("e");
+            bench.pipeline.broken(&Error::Server(refused));
+            assert_eq!(bench.settled(), [first, first, first, unknown, not_written]);
+            let room = bench.room.clone().try_acquire_owned().unwrap();
+            assert!(bench.pipeline.push(Record::default(), 1, bench.start, room).is_err());
+        }
     }
 
     #[tokio::test]

@@ -3,13 +3,14 @@
 
 use super::pipeline::{Limits, Pipeline, Request, Settled};
 use super::{Cluster, PAUSE_LEAST, next_pause};
-use crate::conditions::{Conditions, ProducerSequence};
+use crate::conditions::{Conditions, ProducerSequence, check_producer_id};
 use crate::error::Error;
 use crate::produce_stream::{ProduceResults, ProduceSender};
 use prost::Message as _;
 use rand::RngExt as _;
 use seedlog_api::v1::Record;
 use seedlog_runtime::clock;
+use seedlog_runtime::clock::Instant;
 use seedlog_runtime::rpc::MESSAGE_BYTES_MAX;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,14 +30,14 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 /// How a producer behaves.
 #[derive(Debug, Clone)]
 pub struct ProducerOptions {
-    /// 1 to 128 bytes, and nobody else's. None: a random one, so that it is known until this producer ends.
+    /// 1 to 128 bytes; nobody else's, nor that of an earlier producer: the log knows a repeat by its batch, and batches
+    /// are cut as the records come. None: a random one.
     pub id: Option<String>,
-    /// Of the first record. Who goes on after a crash under the same id says the sequence of the first record that it
-    /// does not know to be in the log, and sends the same records from there on: see [`Producer`].
+    /// Of the first record; any will do.
     pub first_sequence: u64,
     /// What is not settled yet takes at most so many bytes of memory, about; then [`Producer::send`] waits.
     pub room_bytes_max: usize,
-    /// For how long a record is tried.
+    /// For how long a record is tried; no try begins after that.
     pub delivery_max: Duration,
     /// See [`Conditions::fencing_token`].
     pub fencing_token: Option<u64>,
@@ -80,6 +81,7 @@ struct Shared {
     closed: AtomicBool,
     id: String,
     fencing_token: Option<u64>,
+    delivery_max: Duration,
 }
 
 impl Producer {
@@ -99,7 +101,11 @@ impl Producer {
             closed: false.into(),
             id,
             fencing_token: options.fencing_token,
+            delivery_max: options.delivery_max,
         });
+        if let Err(error) = check_producer_id(&shared.id) {
+            shared.pipeline().end(&error);
+        }
         drop(seedlog_runtime::spawn(run(cluster, shared.clone())));
         let room = Arc::new(Semaphore::new(options.room_bytes_max.clamp(1, Semaphore::MAX_PERMITS)));
         Producer { shared, room, options }
@@ -108,8 +114,8 @@ impl Producer {
     /// Takes a record in as soon as there is room; several that wait get their turn in the order of their calls.
     ///
     /// # Errors
-    /// If no message can hold the record; or if this producer takes none any more: another one has its id, or the log
-    /// is fenced against it.
+    /// If no message can hold the record; or if this producer takes none any more, or never did: its id cannot be one,
+    /// another one has it, or the log is fenced against it.
     pub async fn send(&self, record: Record) -> Result<Delivery, Error> {
         let bytes = record.encoded_len() + ENTRY_BYTES;
         let max = MESSAGE_BYTES_MAX - REQUEST_BYTES;
@@ -178,66 +184,68 @@ enum Left {
     /// There is nothing to send, or the leader is elsewhere; nothing is on its way.
     Idle,
     Broken(Error),
-    /// A record was not settled in time.
-    Late,
+}
+
+/// However the task ends, nobody waits for it.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.pipeline().end(&Error::StreamEnded);
+    }
 }
 
 async fn run(cluster: Cluster, shared: Arc<Shared>) {
+    let ends = Ends(shared);
+    let shared = &ends.0;
     let mut pause = PAUSE_LEAST;
-    let mut last = Error::StreamEnded;
+    let mut last = Error::NoServer { why: "none was asked in time".to_owned() };
     while shared.has_work().await {
+        shared.pipeline().expire(clock::now(), &last);
         let Some(deadline) = shared.pipeline().next_deadline() else { continue };
-        let opened = match cluster.resolver.for_produce(deadline).await {
-            Ok(picked) => match picked.client.produce_stream().await {
-                Ok(stream) => Ok((picked, stream)),
-                Err(error) => {
-                    cluster.resolver.failed(&picked.address);
-                    Err(error)
-                }
-            },
-            Err(error) => Err(error),
-        };
         let mut acked = false;
-        let left = match opened {
-            Ok((picked, (sender, results))) => {
-                let left = stream(&cluster, &shared, &picked.address, sender, results, &mut acked).await;
+        let left = match opened(&cluster, deadline).await {
+            Ok((address, sender, results)) => {
+                let left = stream(&cluster, shared, &address, (sender, results), &last, &mut acked).await;
                 match &left {
-                    Left::Broken(error) if error.is_passing() => cluster.resolver.failed(&picked.address),
-                    _ => cluster.resolver.answered(&picked.address),
+                    Left::Broken(error) if error.is_passing() => cluster.resolver.failed(&address),
+                    _ => cluster.resolver.answered(&address),
                 }
                 left
             }
             Err(error) => Left::Broken(error),
         };
+        if let Left::Broken(error) = left {
+            shared.pipeline().broken(&error);
+            last = error;
+        }
         if acked {
             pause = PAUSE_LEAST;
+        } else {
+            clock::sleep(next_pause(&mut pause)).await;
         }
-        let error = match left {
-            Left::Idle => continue,
-            Left::Late => None,
-            Left::Broken(error) => Some(error),
-        };
-        {
-            let mut pipeline = shared.pipeline();
-            if let Some(error) = error {
-                pipeline.broken(&error);
-                last = error;
-            } else {
-                pipeline.broken(&Error::Deadline { after: cluster.options.try_max });
-            }
-            pipeline.expire(clock::now(), &last);
-        }
-        clock::sleep(next_pause(&mut pause)).await;
     }
 }
 
-/// Sends and takes answers over one stream, for as long as it is good.
+async fn opened(cluster: &Cluster, deadline: Instant) -> Result<(String, ProduceSender, ProduceResults), Error> {
+    let picked = cluster.resolver.for_produce(deadline).await?;
+    match picked.client.produce_stream().await {
+        Ok((sender, results)) => Ok((picked.address, sender, results)),
+        Err(error) => {
+            cluster.resolver.failed(&picked.address);
+            Err(error)
+        }
+    }
+}
+
+/// Sends and takes answers over one stream, for as long as it is good. `last` is what is said of those that are given
+/// up meanwhile.
 async fn stream(
     cluster: &Cluster,
     shared: &Shared,
     address: &str,
-    mut sender: ProduceSender,
-    mut results: ProduceResults,
+    (mut sender, mut results): (ProduceSender, ProduceResults),
+    last: &Error,
     acked: &mut bool,
 ) -> Left {
     let is_best = || cluster.resolver.best_for_produce().is_none_or(|best| best == address);
@@ -259,13 +267,12 @@ async fn stream(
                 continue;
             };
             let conditions = shared.conditions(&request);
-            if let Err(error) = sender.send_if(request.records, &conditions).await {
-                shared.pipeline().not_sent();
-                match error {
-                    // What became of those before it says why.
-                    Error::StreamEnded => std::future::pending().await,
-                    error => return Left::Broken(error),
-                }
+            match sender.send_if(request.records, &conditions).await {
+                // Nothing was waited for since it went: its answer cannot have been taken before this.
+                Ok(()) => shared.pipeline().went_out(),
+                // What became of those before it says why.
+                Err(Error::StreamEnded) => std::future::pending().await,
+                Err(error) => return Left::Broken(error),
             }
         }
     };
@@ -281,29 +288,27 @@ async fn stream(
                     shared.work.notify_one();
                 }
                 Some(Err(error)) => return Left::Broken(error),
-                None => {
-                    let why = results.take_ended_idle().unwrap_or(Error::StreamEnded);
-                    return Left::Broken(why);
-                }
+                None => return Left::Broken(results.take_ended_idle().unwrap_or(Error::StreamEnded)),
             }
         }
     };
-    let due = async {
+    // What went out has its answer in time, or the stream ends; what waits behind it may wait for too long.
+    let expiring = async {
         loop {
-            let Some(deadline) = shared.pipeline().next_deadline() else {
+            let deadline = shared.pipeline().next_deadline();
+            match deadline {
+                Some(deadline) => clock::sleep_until(deadline).await,
                 // Whatever comes has all its time.
-                clock::sleep(cluster.options.try_max).await;
-                continue;
-            };
-            clock::sleep_until(deadline).await;
-            if shared.pipeline().next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
-                return Left::Late;
+                None => clock::sleep(shared.delivery_max).await,
             }
+            shared.pipeline().expire(clock::now(), last);
+            // It may have been the last one that was waited for.
+            shared.work.notify_one();
         }
     };
     seedlog_runtime::select! {
         left = sending => left,
         left = answering => left,
-        left = due => left,
+        never = expiring => never,
     }
 }

@@ -52,6 +52,17 @@ struct Known {
     trouble: Option<String>,
 }
 
+impl Known {
+    /// Those of the advertised addresses that can be dialled, and the seeds: where we are, the advertised ones may stand
+    /// for nobody.
+    fn dialled(&self, advertised: Vec<String>) -> Vec<String> {
+        let mut addresses = advertised;
+        addresses.retain(|address| check_address(address).is_ok());
+        addresses.extend(self.resolved.iter().cloned());
+        addresses
+    }
+}
+
 impl Drop for Resolver {
     fn drop(&mut self) {
         self.asking.abort();
@@ -93,10 +104,11 @@ impl Resolver {
         })
     }
 
-    /// Where records go best now, if that is known.
+    /// Where [`Resolver::for_produce`] would send records now.
     pub fn best_for_produce(&self) -> Option<String> {
         let known = self.shared.known();
-        known.health.best(self.shared.view.borrow().addresses(), clock::now()).cloned()
+        let addresses = known.dialled(self.shared.view.borrow().addresses().cloned().collect());
+        known.health.best(&addresses, clock::now()).cloned()
     }
 
     /// It answered as it should.
@@ -122,12 +134,11 @@ impl Resolver {
         }
     }
 
-    /// The first that is well; who is behind the advertised addresses may not be where we are, so the seeds come last.
+    /// The first that is well.
     fn pick(&self, addresses: impl FnOnce(&View, &mut usize) -> Vec<String>) -> Result<Picked, Error> {
         let mut known = self.shared.known();
-        let mut addresses = addresses(&self.shared.view.borrow(), &mut known.turn);
-        addresses.extend(known.resolved.iter().cloned());
-        addresses.retain(|address| check_address(address).is_ok());
+        let addresses = addresses(&self.shared.view.borrow(), &mut known.turn);
+        let addresses = known.dialled(addresses);
         let no_server = || Error::NoServer { why: "no server has an address that can be dialled".to_owned() };
         let address = known.health.best(&addresses, clock::now()).ok_or_else(no_server)?.clone();
         let client = self.shared.client(&mut known, &address).map_err(|_| no_server())?;

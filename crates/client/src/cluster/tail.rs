@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::tail::Tail;
 use seedlog_api::v1::Record;
 use seedlog_runtime::clock;
+use seedlog_runtime::clock::Instant;
 use std::time::Duration;
 
 /// The records of a cluster's log in order, the ones to come included, each once: where one server's stream ends,
@@ -22,6 +23,8 @@ pub struct ClusterTail {
 struct Stream {
     address: String,
     records: Tail,
+    /// When it gave a record last, or was right to give none.
+    heard: Instant,
 }
 
 impl ClusterTail {
@@ -75,11 +78,19 @@ impl ClusterTail {
             let stream = self.opened(tries).await?;
             let quiet_max = self.cluster.options.quiet_max;
             let stream = self.stream.insert(stream);
-            match clock::timeout(quiet_max, stream.records.next()).await {
-                Ok(Some(Ok(record))) => return self.in_turn(record),
+            // Whoever calls may have less patience: then it goes on counting in the next call.
+            let silence = stream.heard + quiet_max - clock::now();
+            match clock::timeout(silence, stream.records.next()).await {
+                Ok(Some(Ok(record))) => {
+                    stream.heard = clock::now();
+                    return self.in_turn(record);
+                }
                 Ok(Some(Err(error))) => return Err(error),
                 Ok(None) => return Err(Error::StreamBroken { why: "the server ended it".to_owned() }),
-                Err(_) => self.seen_quiet(quiet_max).await?,
+                Err(_) => {
+                    self.seen_quiet(quiet_max).await?;
+                    self.stream.iter_mut().for_each(|stream| stream.heard = clock::now());
+                }
             }
             // Nothing was wrong so far: whatever comes has all the time again.
             *tries = Tries::new(self.cluster.options.call_max);
@@ -99,7 +110,7 @@ impl ClusterTail {
         match picked.client.consume_stream(self.start).await {
             Ok(records) => {
                 self.cluster.resolver.answered(&picked.address);
-                Ok(Stream { address: picked.address, records })
+                Ok(Stream { address: picked.address, records, heard: clock::now() })
             }
             Err(error) => {
                 if error.is_passing() {

@@ -36,15 +36,25 @@ impl Group {
 
     /// From now on this server says that `leader` leads that term.
     pub fn tells(&self, teller: usize, leader: usize, term: u64) {
-        let server = |(number, address): (usize, &String)| Server {
+        let addresses: Vec<&str> = self.addresses.iter().map(String::as_str).collect();
+        self.says(teller, leader, term, &addresses);
+    }
+
+    /// And where each is to be found, as it says.
+    pub fn advertises(&self, teller: usize, addresses: &[&str]) {
+        self.says(teller, 0, 1, addresses);
+    }
+
+    fn says(&self, teller: usize, leader: usize, term: u64, addresses: &[&str]) {
+        let server = |(number, address): (usize, &&str)| Server {
             id: number.to_string(),
-            rpc_addr: address.clone(),
+            rpc_addr: (*address).to_owned(),
             is_leader: number == leader,
             role: if number == leader { Role::Leader } else { Role::Voter }.into(),
             term: if number == teller { term } else { 0 },
             ..Server::default()
         };
-        *self.nodes[teller].servers.lock().unwrap() = self.addresses.iter().enumerate().map(server).collect();
+        *self.nodes[teller].servers.lock().unwrap() = addresses.iter().enumerate().map(server).collect();
     }
 
     pub fn cluster(&self, seeds: &[usize]) -> Cluster {
@@ -187,6 +197,22 @@ async fn a_tail_of_what_is_to_come_begins_where_the_log_ended_when_it_was_first_
     assert_eq!(tail.next().await.unwrap().value, "c");
     tail.seek(1);
     assert_eq!(tail.next().await.unwrap().value, "b");
+    // However short the patience of whoever calls: that it is silent is seen.
+    cluster.produce(records(&["e"])).await.unwrap();
+    group.nodes.iter().for_each(|node| node.seen.stalled.store(true, Relaxed));
+    tail.seek(3);
+    let stalled = clock::now();
+    let until_it_is_there = async {
+        loop {
+            if let Ok(next) = clock::timeout(SHORT / 3, tail.next()).await {
+                return next.unwrap();
+            }
+            if clock::now() - stalled > 4 * SHORT {
+                group.nodes.iter().for_each(|node| node.seen.stalled.store(false, Relaxed));
+            }
+        }
+    };
+    assert_eq!(clock::timeout(40 * SHORT, until_it_is_there).await.expect("it goes elsewhere").value, "d");
     tail.seek(9);
     assert_eq!(clock::timeout(SHORT, tail.next()).await.map_err(|_| ()), Err(()), "it waits, as the server does");
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Group, SHORT};
 use crate::memory_log::*;
-use seedlog_client::{Delivered, Error, Outcome, Producer, ProducerOptions};
+use seedlog_client::{Conditions, Delivered, Error, Outcome, Producer, ProducerOptions, ProducerSequence};
 use seedlog_runtime::clock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -24,6 +24,11 @@ async fn sent(producer: &Producer, values: &[&str]) -> Vec<Result<Delivered, Err
         settled.push(clock::timeout(LIMIT * 2, delivery).await.expect("it is settled in time"));
     }
     settled
+}
+
+async fn writes_go_on(producer: &Producer) {
+    let is_settled = async { while sent(producer, &["c"]).await[0].is_err() {} };
+    clock::timeout(LIMIT, is_settled).await.expect("they take and answer again");
 }
 
 fn offsets(settled: &[Result<Delivered, Error>]) -> Vec<Result<u64, Outcome>> {
@@ -97,8 +102,7 @@ async fn what_nobody_takes_in_time_is_surely_not_written() {
     let producer = group.cluster(&[0]).producer(options);
     assert_eq!(offsets(&sent(&producer, &["a", "b"]).await), [Err(Outcome::NotWritten); 2]);
     group.nodes.iter().for_each(|node| node.seen.down.store(false, Relaxed));
-    let is_settled = async { while sent(&producer, &["c"]).await[0].is_err() {} };
-    clock::timeout(LIMIT, is_settled).await.expect("they are there again");
+    writes_go_on(&producer).await;
 }
 
 #[tokio::test]
@@ -110,8 +114,7 @@ async fn an_unanswered_record_is_given_up_in_time_and_its_outcome_is_open() {
     group.nodes.iter().for_each(|node| node.seen.silent.store(true, Relaxed));
     assert_eq!(offsets(&sent(&producer, &["b"]).await), [Err(Outcome::Unknown)]);
     group.nodes.iter().for_each(|node| node.seen.silent.store(false, Relaxed));
-    let is_settled = async { while sent(&producer, &["c"]).await[0].is_err() {} };
-    clock::timeout(LIMIT, is_settled).await.expect("they answer again");
+    writes_go_on(&producer).await;
 }
 
 #[tokio::test]
@@ -144,4 +147,30 @@ async fn a_record_that_no_message_can_hold_is_refused_at_once() {
     let producer = group.cluster(&[0]).producer(ProducerOptions::default());
     let error = producer.send(record(&"x".repeat(64 << 20))).await.unwrap_err();
     assert!(matches!(error, Error::RequestTooLarge { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn where_only_the_seeds_can_be_reached_they_pass_the_records_on() {
+    let group = Group::of(3).await;
+    // Nobody listens there; and what is no address at all.
+    (0..3).for_each(|teller| group.advertises(teller, &["127.0.0.1:9", "127.0.0.1:10", "no address"]));
+    let producer = producer(&group);
+    assert_eq!(offsets(&sent(&producer, &["a", "b", "c"]).await), [Ok(0), Ok(1), Ok(2)]);
+    let streams: u32 = group.nodes.iter().map(|node| node.seen.streams.load(Relaxed)).sum();
+    assert!(streams < 10, "{streams} streams for three records");
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_one_is_refused_with_the_limit() {
+    let group = Group::of(1).await;
+    for id in [String::new(), "x".repeat(129)] {
+        let producer = group.cluster(&[0]).producer(ProducerOptions { id: Some(id), ..ProducerOptions::default() });
+        let error = producer.send(record("a")).await.unwrap_err();
+        assert!(matches!(error, Error::BadProducerId { max: 128, .. }), "{error}");
+    }
+    let empty = ProducerSequence { id: String::new(), sequence: 0, gap_allowed: false };
+    let conditions = Conditions { producer: Some(empty), ..Conditions::default() };
+    let error = group.cluster(&[0]).produce_if(records(&["a"]), &conditions).await.unwrap_err();
+    assert_eq!(error, Error::BadProducerId { bytes: 0, max: 128 });
+    assert!(group.nodes[0].values().is_empty());
 }
