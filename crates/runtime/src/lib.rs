@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 mod blocking;
+pub mod buggify;
 pub mod clock;
 pub mod disk;
 pub mod rng;

@@ -1,6 +1,6 @@
 //! What the simulated disk does that a real one does only on a bad day.
 
-use seedlog_runtime::disk::sim::{CrashAt, DiskEvent, Fault, FaultKind, PAGE_BYTES, SECTOR_BYTES, is_crash};
+use seedlog_runtime::disk::sim::{CrashAt, DiskEvent, Fault, FaultKind, PAGE_BYTES, Place, SECTOR_BYTES, is_crash};
 use seedlog_runtime::disk::{Disk, File, OpenMode, RealDisk, SimDisk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -629,6 +629,36 @@ fn a_crash_due_after_a_file_is_shortened_waits_for_that_and_can_be_taken_back() 
     file.set_len(2).unwrap();
     disk.disarm_crash();
     file.sync_data().unwrap();
+}
+
+#[test]
+fn a_crash_at_a_place_waits_for_operations_like_that() {
+    let disk = new_disk();
+    let file = create(&disk, "f.tmp");
+    disk.arm_crash_at(Place { operation: "rename", path_suffix: ".tmp" }, 1, CrashAt::After);
+    file.write_all_at(b"x", 0).unwrap();
+    file.sync_data().unwrap();
+    disk.rename(&at("f.tmp"), &at("f")).unwrap();
+    disk.rename(&at("f"), &at("g")).unwrap();
+    create(&disk, "h.tmp");
+    assert!(is_crash(&disk.rename(&at("h.tmp"), &at("h")).unwrap_err()));
+    disk.crash_process();
+    assert!(disk.exists(&at("g")).unwrap() && disk.exists(&at("h")).unwrap());
+}
+
+#[test]
+fn errors_without_an_end_go_on_until_they_are_withdrawn() {
+    let disk = new_disk();
+    let (file, other) = (create(&disk, "a.store"), create(&disk, "b.vote"));
+    for path_suffix in [Some(".store".to_owned()), Some(".vote".to_owned())] {
+        disk.inject(Fault { kind: FaultKind::WriteError, path_suffix, skip: 0, times: u64::MAX });
+    }
+    (0..3).for_each(|_| assert!(file.write_at(b"x", 0).is_err()));
+    disk.withdraw(FaultKind::SyncError, Some(".store"));
+    assert!(file.write_at(b"x", 0).is_err());
+    disk.withdraw(FaultKind::WriteError, Some(".store"));
+    assert!(file.write_at(b"x", 0).is_ok() && other.write_at(b"x", 0).is_err());
+    assert_eq!(fired(&disk, "write_error"), 5);
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub fn channel(address: &str) -> Result<Channel, BadAddress> {
     #[cfg(not(madsim))]
     let endpoint = endpoint
         .initial_stream_window_size(super::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(super::CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(super::CONNECTION_WINDOW_BYTES)
+        .max_frame_size(super::FRAME_BYTES_MAX);
     Ok(endpoint.connect_lazy())
 }
 

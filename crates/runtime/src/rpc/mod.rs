@@ -6,6 +6,8 @@
 
 mod channel;
 #[cfg(not(madsim))]
+mod gathering;
+#[cfg(not(madsim))]
 #[path = "serve_real.rs"]
 mod serve;
 #[cfg(madsim)]
@@ -34,3 +36,7 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 #[cfg(not(madsim))]
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Above HTTP/2's 16 KiB, so that a batch, and what a tail is sent, does not travel in crumbs.
+#[cfg(not(madsim))]
+const FRAME_BYTES_MAX: u32 = 64 << 10;

@@ -1,8 +1,9 @@
+use super::gathering::Gathering;
 use super::undecodable::Blaming;
-use super::{CONNECTION_WINDOW_BYTES, DRAIN_MAX, Refusal, STREAM_WINDOW_BYTES};
+use super::{CONNECTION_WINDOW_BYTES, DRAIN_MAX, FRAME_BYTES_MAX, Refusal, STREAM_WINDOW_BYTES};
 use crate::{clock, watch};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
@@ -25,8 +26,6 @@ use tonic::transport::server::TcpIncoming;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(10);
 const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
-/// Above HTTP/2's 16 KiB, so that a batch does not travel in crumbs.
-const FRAME_BYTES_MAX: u32 = 64 << 10;
 
 /// A bound port; connections queue up from now on.
 #[derive(Debug)]
@@ -145,7 +144,7 @@ impl Listener {
             .http2_keepalive_timeout(Some(KEEPALIVE_MAX))
             .serve_with_incoming_shutdown(
                 Current { services },
-                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+                TcpIncoming::from(self.listener).with_nodelay(Some(true)).map(|accepted| accepted.map(Gathering::new)),
                 stop,
             );
         let out_of_patience = async {

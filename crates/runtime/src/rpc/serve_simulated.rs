@@ -8,9 +8,11 @@
 //! The `bool` says whether the client expects a stream. One connection is one call.
 
 use super::{DRAIN_MAX, Refusal};
+use crate::sim::Moment;
 use crate::{clock, sim, watch};
 use futures_util::stream::{self, StreamExt};
 use madsim::net::{Endpoint, Receiver, Sender, ToSocketAddrs};
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -167,19 +169,36 @@ struct Connection {
 }
 
 impl Connection {
-    /// One call. Whatever waits here waits for this client only, and ends when the client is gone.
-    async fn run(self, mut rx: Receiver) {
+    /// One call. Whatever waits here waits for this client only, and ends when the client is gone, or its connection.
+    async fn run(self, rx: Receiver) {
+        let open = sim::Open::new(self.peer_addr, self.local_addr);
+        crate::select! {
+            () = open.broken() => {}
+            () = self.serve(rx) => {}
+        }
+    }
+
+    async fn serve(self, mut rx: Receiver) {
+        // What it sent before it went may be served all the same.
+        let late = sim::is_served_late();
+        let tx = self.tx.clone();
+        let gone = async move { if late { std::future::pending().await } else { tx.closed().await } };
+        let mut gone = std::pin::pin!(gone);
         let (mut draining, mut cut) = (self.phase.clone(), self.phase.clone());
         let first = crate::select! {
-            () = self.tx.closed() => return,
+            () = &mut gone => return,
             _ = draining.wait_for(|phase| *phase >= Phase::Draining) => return,
             first = rx.recv() => first,
         };
         // Nothing: a client that only looked whether anybody listens.
         let Ok(first) = first else { return };
+        if self.tx.is_closed() {
+            sim::count_served_late();
+        }
+        sim::dawdle(self.peer_addr, self.local_addr).await;
         let first = first.downcast::<(PathAndQuery, bool, Request<BoxMessage>)>().expect("a call of madsim-tonic's");
         crate::select! {
-            () = self.tx.closed() => {}
+            () = &mut gone => {}
             _ = cut.wait_for(|phase| *phase == Phase::Cut) => {}
             // An error here: the client went while it was being answered.
             _ = self.answer(*first, rx) => {}
@@ -191,8 +210,31 @@ impl Connection {
         request.set_tcp_connect_info(self.local_addr, self.peer_addr);
         let deadline = request.timeout();
         let tx = self.tx.clone();
+        let seen = Seen { path: path.clone(), client: self.peer_addr, server: self.local_addr };
+        if !sim::have(seen.call()) {
+            return self.fail(&seen, Status::unimplemented(""), wants_stream).await;
+        }
+        let (arriving, known) = (seen.clone(), seen.clone());
+        let (peer_addr, local_addr) = (self.peer_addr, self.local_addr);
+        let again = Again { services: self.services.clone(), path: path.clone(), peer_addr, local_addr };
         let request = request.map(|message| {
-            if message.is::<()>() { messages(rx, tx) } else { stream::once(async { Ok(message) }).boxed() }
+            if message.is::<()>() {
+                let mut again = Some(again);
+                let late = move |message| async move {
+                    sim::dawdle(peer_addr, local_addr).await;
+                    message
+                };
+                let requests = messages(rx, tx).then(late).map(move |message| known.of_request(message?));
+                let arrives = move |message: &Result<BoxMessage, Status>| {
+                    again.take().into_iter().for_each(|again| again.perhaps(message));
+                    arriving.arrives(message);
+                };
+                return requests.inspect(arrives).boxed();
+            }
+            let message = known.of_request(message);
+            again.perhaps(&message);
+            arriving.arrives(&message);
+            stream::once(async { message }).boxed()
         });
         let answer = self.services.borrow().call(path, request);
         let answer = match deadline {
@@ -203,18 +245,22 @@ impl Connection {
             },
         };
         match answer {
-            Err(status) if wants_stream => self.send::<Result<Response<()>, Status>>(Err(status)).await,
-            Err(status) => self.send::<Result<Response<BoxMessage>, Status>>(Err(status)).await,
+            Err(status) => self.fail(&seen, status, wants_stream).await,
             Ok(answer) => {
                 let (metadata, mut messages, extensions) = answer.into_parts();
                 if !wants_stream {
                     let message = messages.next().await.expect("a unary call has one answer");
-                    return self.send(message.map(|m| Response::from_parts(metadata, m, extensions))).await;
+                    let message = message.and_then(|message| seen.of_answer(message));
+                    seen.leaves(message.as_ref().map(|message| &**message as _));
+                    let message = message.map(|m| Response::from_parts(metadata, m, extensions));
+                    return self.answering(&seen, message.is_ok(), message).await;
                 }
                 self.send(Ok::<_, Status>(Response::from_parts(metadata, (), extensions))).await?;
                 while let Some(message) = messages.next().await {
+                    let message = message.and_then(|message| seen.of_answer(message));
                     let last = message.is_err();
-                    self.send(message).await?;
+                    seen.leaves(message.as_ref().map(|message| &**message as _));
+                    self.answering(&seen, !last, message).await?;
                     if last {
                         return Ok(());
                     }
@@ -224,8 +270,90 @@ impl Connection {
         }
     }
 
+    async fn fail(&self, seen: &Seen, status: Status, wants_stream: bool) -> io::Result<()> {
+        seen.leaves(Err(&status));
+        match wants_stream {
+            true => self.send::<Result<Response<()>, Status>>(Err(status)).await,
+            false => self.send::<Result<Response<BoxMessage>, Status>>(Err(status)).await,
+        }
+    }
+
+    /// An answer. If it is no failure, a machine may go down before or after it.
+    async fn answering<T: Send + Sync + 'static>(&self, seen: &Seen, is_ok: bool, message: T) -> io::Result<()> {
+        if is_ok {
+            sim::answering(seen.path.path(), Moment::Before).await;
+        }
+        self.send(message).await?;
+        if is_ok {
+            sim::answering(seen.path.path(), Moment::After).await;
+        }
+        Ok(())
+    }
+
     async fn send<T: Send + Sync + 'static>(&self, message: T) -> io::Result<()> {
+        sim::dawdle(self.local_addr, self.peer_addr).await;
         self.tx.send(Box::new(message)).await
+    }
+}
+
+/// What it takes for a call to come a second time.
+struct Again {
+    services: watch::Receiver<Services>,
+    path: PathAndQuery,
+    peer_addr: SocketAddr,
+    local_addr: SocketAddr,
+}
+
+impl Again {
+    /// Serves `message` later once more, if the world wants it so. Nobody waits for that answer.
+    fn perhaps(self, message: &Result<BoxMessage, Status>) {
+        let twin = message.as_ref().ok().and_then(|message| sim::twin(&**message));
+        let Some((message, late)) = twin else { return };
+        drop(crate::spawn(async move {
+            sim::sleep_world(late).await;
+            let mut request = Request::new(stream::once(async { Ok(message) }).boxed());
+            request.set_tcp_connect_info(self.local_addr, self.peer_addr);
+            let answer = self.services.borrow().call(self.path, request);
+            if let Ok(answer) = answer.await {
+                answer.into_inner().for_each(|_| async {}).await;
+            }
+        }));
+    }
+}
+
+/// Shows the messages of a call to whoever observes them: what both ends know of them.
+#[derive(Clone)]
+struct Seen {
+    path: PathAndQuery,
+    client: SocketAddr,
+    server: SocketAddr,
+}
+
+impl Seen {
+    fn call(&self) -> sim::Call<'_> {
+        sim::Call { path: self.path.path(), client: self.client, server: self.server }
+    }
+
+    fn of_request(&self, message: BoxMessage) -> Result<BoxMessage, Status> {
+        sim::common(self.call(), false, message)
+    }
+
+    fn of_answer(&self, message: BoxMessage) -> Result<BoxMessage, Status> {
+        sim::common(self.call(), true, message)
+    }
+
+    fn arrives(&self, message: &Result<BoxMessage, Status>) {
+        if let Ok(message) = message {
+            self.show(self.client, self.server, false, Ok(&**message));
+        }
+    }
+
+    fn leaves(&self, message: Result<&dyn Any, &Status>) {
+        self.show(self.server, self.client, true, message);
+    }
+
+    fn show(&self, from: SocketAddr, to: SocketAddr, is_answer: bool, body: Result<&dyn Any, &Status>) {
+        sim::message(&sim::Message { path: self.path.path(), from, to, is_answer, body });
     }
 }
 

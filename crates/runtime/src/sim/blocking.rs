@@ -101,7 +101,7 @@ fn go_down_if_planned(node: NodeId, step: u64, moment: Moment) {
 }
 
 /// A machine that is down answers nobody; the kill drops this future.
-async fn park_if_halted(node: NodeId) {
+pub async fn park_if_halted(node: NodeId) {
     if with_node(node, |state| state.halted) {
         pending().await
     }

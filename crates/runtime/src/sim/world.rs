@@ -1,16 +1,25 @@
 use super::blocking::Blocking;
+use super::buggify::Buggify;
+use super::calls::Calls;
+use super::messages::Observer;
 use super::skew::NodeClock;
+use super::versions::Versions;
 use crate::rng::{Key, keyed};
 use madsim::plugin;
 use madsim::task::NodeId;
 use rand_chacha::ChaCha12Rng;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 #[derive(Default)]
 pub struct World {
     pub seed: u64,
     pub udp_duplication: f64,
+    pub messages: Option<Observer>,
+    pub calls: Calls,
+    pub buggify: Buggify,
+    pub versions: Option<Rc<dyn Versions>>,
     nodes: HashMap<NodeId, Node>,
 }
 
@@ -22,6 +31,10 @@ pub struct Node {
     pub halted: bool,
     /// Draws which datagrams arrive twice; made when the first may.
     pub udp_rng: Option<ChaCha12Rng>,
+    /// Draws which calls are served late or twice.
+    pub calls_rng: Option<ChaCha12Rng>,
+    /// Draw what is rare and legal, each for one point.
+    pub buggify_rngs: HashMap<&'static str, ChaCha12Rng>,
     /// How many generators of each purpose were made.
     rngs: HashMap<String, u64>,
 }
@@ -32,6 +45,11 @@ thread_local! {
 
 pub fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with(|world| f(&mut world.borrow_mut()))
+}
+
+/// Where a thread ends, its world may be gone.
+pub fn try_with<R>(f: impl FnOnce(&mut World) -> R) -> Option<R> {
+    WORLD.try_with(|world| f(&mut world.borrow_mut())).ok()
 }
 
 pub fn with_node<R>(node: NodeId, f: impl FnOnce(&mut Node) -> R) -> R {

@@ -5,8 +5,10 @@ use futures_util::stream;
 use madsim::net::{Endpoint, NetSim};
 use madsim::plugin::simulator;
 use madsim::runtime::{Handle, NodeHandle};
+use seedlog_api::v1::ConsumeRequest;
 use seedlog_runtime::clock;
 use seedlog_runtime::rpc::{Listener, Services, channel};
+use seedlog_runtime::sim;
 use std::future::pending;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,7 +30,7 @@ async fn server(puppet: &Puppet) -> NodeHandle {
         move || {
             let puppet = puppet.clone();
             async move {
-                let listener = Listener::bind("0.0.0.0:8400").await.unwrap();
+                let listener = Listener::bind(SERVER).await.unwrap();
                 listener.serve(puppet.services(), pending()).await.unwrap();
             }
         }
@@ -117,6 +119,123 @@ async fn a_killed_server_is_unavailable_and_serves_again_after_its_restart() {
     Handle::current().restart(server.id());
     clock::sleep(SECOND / 100).await;
     assert_eq!(produced_within(&other, SECOND).await, Ok(5));
+}
+
+/// A call whose caller has gone while what it had sent was on its way.
+async fn abandoned(puppet: &Puppet) {
+    let caller = node("10.0.0.2");
+    let caller_id = caller.id();
+    let asked = caller.spawn(async move {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let (tx, _rx) = endpoint.connect1(SERVER.parse().unwrap()).await.unwrap();
+        simulator::<NetSim>().clog_node(caller_id);
+        let message: BoxMessage = Box::new(consume(OFFSET_NEVER));
+        tx.send(Box::new((PathAndQuery::from_static("/log.v1.Log/Consume"), false, Request::new(message))))
+            .await
+            .unwrap();
+    });
+    asked.await.unwrap();
+    puppet.until_serving(0).await;
+    simulator::<NetSim>().unclog_node(caller.id());
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_has_gone_is_not_served_by_default() {
+    let puppet = Puppet::new();
+    let _server = server(&puppet).await;
+    abandoned(&puppet).await;
+    clock::sleep(20 * SECOND).await;
+    puppet.until_serving(0).await;
+    assert_eq!(sim::calls_fired().get("call_served_late"), None);
+}
+
+#[tokio::test]
+async fn a_call_is_served_late_where_the_world_wants_it_so() {
+    let puppet = Puppet::new();
+    let _server = server(&puppet).await;
+    sim::set_late_calls(1.0);
+    abandoned(&puppet).await;
+    puppet.until_serving(1).await;
+    assert_eq!(sim::calls_fired().get("call_served_late"), Some(&1));
+}
+
+#[tokio::test]
+async fn a_call_arrives_twice_and_only_one_of_which_there_is_a_copy() {
+    let puppet = Puppet::new();
+    let _server = server(&puppet).await;
+    sim::set_doubled_calls(1.0, |message| {
+        let message = message.downcast_ref::<ConsumeRequest>()?;
+        Some(Box::new(message.clone()))
+    });
+    let caller = node("10.0.0.2");
+    assert_eq!(produced_within(&caller, SECOND).await, Ok(5));
+    let call = caller.spawn(async { client(SERVER).consume(consume(OFFSET_NEVER)).await });
+    puppet.until_serving(2).await;
+    assert_eq!(sim::calls_fired().get("call_doubled"), Some(&1));
+    // What came again waits for nobody, and nobody for it.
+    call.abort();
+    puppet.until_serving(1).await;
+}
+
+#[tokio::test]
+async fn connections_break_in_the_middle_of_a_call_and_the_next_one_is_served() {
+    let puppet = Puppet::new();
+    let _server = server(&puppet).await;
+    let (one, other) = (node("10.0.0.2"), node("10.0.0.3"));
+    let never = || async { client(SERVER).consume(consume(OFFSET_NEVER)).await };
+    let (ones, others) = (one.spawn(never()), other.spawn(never()));
+    puppet.until_serving(2).await;
+    let ip = |text: &str| text.parse().unwrap();
+    assert_eq!(sim::break_connections(ip("10.0.0.2"), Some(ip("10.0.0.3"))), 0);
+    assert_eq!(sim::break_connections(ip("10.0.0.1"), Some(ip("10.0.0.2"))), 1);
+    puppet.until_serving(1).await;
+    assert_eq!(ones.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    assert_eq!(produced_within(&one, SECOND).await, Ok(5));
+    assert_eq!(sim::break_connections(ip("10.0.0.1"), None), 1);
+    assert_eq!(others.await.unwrap().unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_slow_link_takes_its_time_in_the_direction_in_which_it_is_slow() {
+    let _server = server(&Puppet::new()).await;
+    let (slow, other) = (node("10.0.0.2"), node("10.0.0.3"));
+    let (here, there) = ("10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap());
+    for (from, to) in [(here, there), (there, here)] {
+        sim::set_slow_link(from, to, SECOND);
+        assert!(produced_within(&slow, SECOND / 2).await.is_err());
+        assert_eq!(produced_within(&slow, 2 * SECOND).await, Ok(5));
+        assert_eq!(produced_within(&other, SECOND / 2).await, Ok(5));
+        sim::set_slow_link(from, to, Duration::ZERO);
+        assert_eq!(produced_within(&slow, SECOND / 2).await, Ok(5));
+    }
+}
+
+/// What becomes of three calls if the server goes down at the second answer.
+async fn answers_around_a_crash(moment: sim::Moment) -> Vec<bool> {
+    let server = server(&Puppet::new()).await;
+    let (down, goes_down) = tokio::sync::oneshot::channel();
+    sim::crash_at_answer(server.id(), &["Consume", "Produce"], 1, moment, || down.send(()).unwrap());
+    let id = server.id();
+    seedlog_runtime::spawn(async move {
+        goes_down.await.unwrap();
+        Handle::current().kill(id);
+    });
+    let caller = node("10.0.0.2");
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        answered.push(produced_within(&caller, SECOND).await.is_ok());
+    }
+    answered
+}
+
+#[tokio::test]
+async fn a_node_goes_down_just_before_an_answer() {
+    assert_eq!(answers_around_a_crash(sim::Moment::Before).await, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_node_goes_down_just_after_an_answer() {
+    assert_eq!(answers_around_a_crash(sim::Moment::After).await, [true, true, false]);
 }
 
 /// `test.Sums/Sum`, the shape that `log.v1` lacks: a stream of requests, one answer.

@@ -48,6 +48,11 @@ impl Directory {
         self.pending.push(change);
     }
 
+    pub(super) fn lose(&mut self, name: &str) {
+        self.current.remove(name);
+        self.durable.remove(name);
+    }
+
     pub(super) fn sync(&mut self) {
         for change in self.pending.drain(..) {
             change.apply(&mut self.durable);

@@ -3,7 +3,7 @@
 
 use super::directory::{Change, Directory, Node};
 use super::event::DiskEvent;
-use super::fault::{CrashAt, FaultKind, Faults};
+use super::fault::{CrashAt, FaultKind, Faults, Place};
 use super::inode::Inode;
 use super::keyed_rng;
 use crate::disk::error::named;
@@ -50,6 +50,8 @@ pub(super) struct Armed {
     /// Operations to let pass.
     pub(super) after_ops: u64,
     pub(super) at: CrashAt,
+    /// Only such operations count.
+    pub(super) place: Option<Place>,
 }
 
 pub(super) struct State {
@@ -129,7 +131,7 @@ impl Engine {
     ) -> io::Result<u64> {
         let result = self.run(|state| {
             state.alive(life)?;
-            let result = match state.crash_here() {
+            let result = match state.crash_here(&call) {
                 None => act(state, None),
                 Some(at) => {
                     let mut rng = keyed_rng(state.seed, "crash", state.operations);
@@ -156,9 +158,12 @@ impl State {
         if dead { Err(io::Error::other(Crashed)) } else { Ok(()) }
     }
 
-    fn crash_here(&mut self) -> Option<CrashAt> {
+    fn crash_here(&mut self, call: &Call<'_>) -> Option<CrashAt> {
         self.operations += 1;
         let armed = self.armed.as_mut().filter(|armed| !armed.once_shortened)?;
+        if armed.place.is_some_and(|place| !place.is(call.operation, call.path)) {
+            return None;
+        }
         if armed.after_ops > 0 {
             armed.after_ops -= 1;
             return None;

@@ -75,6 +75,21 @@ pub enum CrashAt {
     After,
 }
 
+/// Operations that may be told from others. See [`super::SimDisk::arm_crash_at`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// As in [`super::DiskEvent::operation`].
+    pub operation: &'static str,
+    /// How the path ends; of a rename it is the one before.
+    pub path_suffix: &'static str,
+}
+
+impl Place {
+    pub(super) fn is(self, operation: &str, path: &Path) -> bool {
+        operation == self.operation && path.to_string_lossy().ends_with(self.path_suffix)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Faults {
     active: Vec<Active>,
@@ -93,6 +108,12 @@ impl Faults {
         let rng = keyed_rng(seed, fault.kind.name(), *nth);
         *nth += 1;
         self.active.push(Active { fault, rng });
+    }
+
+    /// Those that were injected with the same words hit nothing more.
+    pub(super) fn withdraw(&mut self, kind: FaultKind, path_suffix: Option<&str>) {
+        let is_it = |fault: &Fault| fault.kind == kind && fault.path_suffix.as_deref() == path_suffix;
+        self.active.retain(|active| !is_it(&active.fault));
     }
 
     pub(super) fn clear(&mut self) {

@@ -114,6 +114,14 @@ impl Body {
         count
     }
 
+    pub(super) fn tamper(&mut self, bytes: Vec<u8>) {
+        let before = self.cached.len() as u64;
+        self.pending.clear();
+        self.durable.clone_from(&bytes);
+        self.cached = bytes;
+        self.account(before);
+    }
+
     pub(super) fn write(&mut self, position: u64, bytes: &[u8]) {
         self.write_content(position, Content::Bytes(bytes.to_vec()));
     }

@@ -66,15 +66,41 @@ impl SimDisk {
         done
     }
 
+    /// The file holds `bytes` now, durably; `false` if there is none.
+    pub fn tamper(&self, path: &Path, bytes: Vec<u8>) -> bool {
+        self.inode(path).map(|inode| inode.body().tamper(bytes)).is_some()
+    }
+
+    /// The file's name is gone, durably.
+    pub fn lose(&self, path: &Path) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let (Some(dir), Some(name)) = (path.parent(), name) else { return };
+        self.engine.run(|state| {
+            if let Some(directory) = state.directories.get_mut(dir) {
+                directory.lose(name);
+            }
+        });
+    }
+
     /// Writes everything a process would see here below `dir` of another disk, so that what a seed
-    /// left behind can be looked at.
+    /// left behind can be looked at; zeros where a sector cannot be read.
     pub fn copy_to(&self, to: &dyn Disk, dir: &Path) -> io::Result<()> {
         let directories: Vec<PathBuf> = self.engine.run(|state| state.directories.keys().cloned().collect());
         for directory in directories {
             to.create_dir_all(&below(dir, &directory))?;
         }
         for path in self.paths() {
-            let Some(bytes) = self.cached_bytes(&path) else { continue };
+            let Some(inode) = self.inode(&path) else { continue };
+            let bytes = {
+                let body = inode.body();
+                let mut bytes = body.cached.clone();
+                for sector in &body.bad_sectors {
+                    let start = ((sector * SECTOR_BYTES) as usize).min(bytes.len());
+                    let end = (start + SECTOR_BYTES as usize).min(bytes.len());
+                    bytes[start..end].fill(0);
+                }
+                bytes
+            };
             let file = to.open(&below(dir, &path), OpenMode::CreateNew)?;
             file.write_all_at(&bytes, 0)?;
         }

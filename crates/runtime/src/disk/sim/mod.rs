@@ -23,7 +23,7 @@ mod inspect;
 
 pub use engine::Crashed;
 pub use event::DiskEvent;
-pub use fault::{CrashAt, Fault, FaultKind};
+pub use fault::{CrashAt, Fault, FaultKind, Place};
 pub use inode::{PAGE_BYTES, SECTOR_BYTES};
 
 use super::error::{named, same_directory};
@@ -105,13 +105,20 @@ impl SimDisk {
     /// Lets `after_ops` more operations that change the disk pass and goes down at the next: from then
     /// on every call fails with [`Crashed`], until [`SimDisk::crash_process`] or [`SimDisk::power_loss`].
     pub fn arm_crash(&self, after_ops: u64, at: CrashAt) {
-        self.engine.run(|state| state.armed = Some(Armed { once_shortened: false, after_ops, at }));
+        self.engine.run(|state| state.armed = Some(Armed { once_shortened: false, after_ops, at, place: None }));
+    }
+
+    /// The same, but what is let pass, and where it goes down, are only operations like this.
+    pub fn arm_crash_at(&self, place: Place, after_ops: u64, at: CrashAt) {
+        self.engine.run(|state| {
+            state.armed = Some(Armed { once_shortened: false, after_ops, at, place: Some(place) });
+        });
     }
 
     /// The same, but what is let pass counts from the next time that a file is made shorter: that of which the
     /// caller may believe that it is gone.
     pub fn arm_crash_once_shortened(&self, after_ops: u64, at: CrashAt) {
-        self.engine.run(|state| state.armed = Some(Armed { once_shortened: true, after_ops, at }));
+        self.engine.run(|state| state.armed = Some(Armed { once_shortened: true, after_ops, at, place: None }));
     }
 
     /// Takes an armed crash back that has not come.
@@ -135,6 +142,11 @@ impl SimDisk {
 
     pub fn inject(&self, fault: Fault) {
         self.engine.run(|state| state.faults.inject(state.seed, fault));
+    }
+
+    /// No more faults of this kind on these paths, whoever injected them.
+    pub fn withdraw(&self, kind: FaultKind, path_suffix: Option<&str>) {
+        self.engine.run(|state| state.faults.withdraw(kind, path_suffix));
     }
 
     /// A limit for the bytes in all files together; `None` lifts it. A write that would pass it is cut
