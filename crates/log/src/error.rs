@@ -62,6 +62,9 @@ pub enum OpenError {
     Foreign { path: PathBuf, found: Identity, owner: Identity },
     #[error("damaged file {}: {what}; restore it from a copy", path.display())]
     DamagedFile { path: PathBuf, what: &'static str },
+    /// Entries given to repair a store are not those that were in it. The store is as it was.
+    #[error("entries {from}..{to} that were to repair {} are not those that were in it: {what}", path.display())]
+    BadCopy { path: PathBuf, from: u64, to: u64, what: &'static str },
     #[error("{} holds log files but no {}: not opened, nothing was changed", path.display(), missing)]
     NoIdentity { path: PathBuf, missing: &'static str },
 }
@@ -91,6 +94,19 @@ pub enum WriteError {
     Purged { index: u64, first_index: u64 },
     #[error("read back while writing: {0}")]
     Read(#[from] ReadError),
+}
+
+impl ReadError {
+    /// An entry of the segment that could not be read, if it was that.
+    pub fn index_at(&self) -> Option<u64> {
+        match self {
+            ReadError::Damaged(damage) => Some(damage.first_index),
+            ReadError::Io { path, .. } => {
+                crate::segment::parse_name(path.file_name()?.to_str()?).map(|(first_index, _)| first_index)
+            }
+            ReadError::Purged { .. } | ReadError::Trimmed { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, thiserror::Error)]

@@ -25,6 +25,15 @@ struct Batch {
     count: u32,
 }
 
+/// Where a producer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastBatch {
+    /// The sequence that its next record has.
+    pub next_sequence: u64,
+    /// One past its last record.
+    pub next_offset: u64,
+}
+
 impl Batch {
     fn next_sequence(&self) -> u64 {
         self.sequence.saturating_add(self.count.into())
@@ -49,6 +58,13 @@ impl Producers {
 
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// What this producer appended last.
+    pub fn last(&self, id: &[u8]) -> Option<LastBatch> {
+        let last = self.by_id.get(id)?.back()?;
+        let next_offset = last.first_offset + u64::from(last.count);
+        Some(LastBatch { next_sequence: last.next_sequence(), next_offset })
     }
 
     pub(crate) fn judge(&self, producer: &ProducerSequence, count: u32) -> Verdict {
@@ -151,6 +167,8 @@ mod tests {
         assert_eq!(judge(&producers, "a", 106, 1, false), gap);
         assert_eq!(judge(&producers, "a", 106, 1, true), Verdict::New);
         assert_eq!(judge(&producers, "b", 5, 1, false), Verdict::New);
+        assert_eq!(producers.last(b"a"), Some(LastBatch { next_sequence: 105, next_offset: 33 }));
+        assert_eq!(producers.last(b"b"), None);
     }
 
     #[test]

@@ -13,17 +13,18 @@ use std::sync::{Arc, RwLock};
 /// The segments, oldest first, contiguous, never empty; the last one is written to.
 #[derive(Default)]
 pub(crate) struct Shared {
-    segments: RwLock<Vec<Arc<Segment>>>,
+    segments: RwLock<Arc<Vec<Arc<Segment>>>>,
 }
 
 impl Shared {
-    pub fn list(&self) -> Vec<Arc<Segment>> {
+    /// As they are now: whoever asks with each read must not pay for a long log.
+    pub fn list(&self) -> Arc<Vec<Arc<Segment>>> {
         self.segments.read().expect("no holder panics").clone()
     }
 
     /// Changes the list; readers that hold a segment keep it until they are done.
     pub fn change(&self, change: impl FnOnce(&mut Vec<Arc<Segment>>)) {
-        change(&mut self.segments.write().expect("no holder panics"));
+        change(Arc::make_mut(&mut self.segments.write().expect("no holder panics")));
     }
 
     fn find(&self, at_or_before: impl Fn(&Segment) -> bool) -> Option<Arc<Segment>> {

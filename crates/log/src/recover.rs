@@ -12,8 +12,9 @@ use crate::layout::StoreHeader;
 use crate::purge::{Start, start_anew};
 use crate::reader::{Reader, Shared};
 use crate::scan::{Scan, read_whole, scan};
-use crate::segment::{STATE_MAGIC, Segment, parse_name, path, read_store_header};
+use crate::segment::{STATE_MAGIC, Segment, parse_name, path, read_store_header, write_state};
 use crate::small_file;
+use crate::suspect;
 use crate::writer::Writer;
 use bytes::Bytes;
 use seedlog_runtime::disk::Disk;
@@ -71,8 +72,8 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: Config) -> Result<Opened, O
     for found in &survey.segments {
         config.owner.check_owner(&path(dir, found.header.first_index, "store"), found.header.owner)?;
     }
-    if let Some(checkpoint) = survey.start.as_ref().and_then(|start| start.installing.clone()) {
-        start_anew(&*disk, dir, &checkpoint, &config).map_err(io("start the log anew in"))?;
+    if let Some(Start { installing: true, before: Some(checkpoint), .. }) = &survey.start {
+        start_anew(&*disk, dir, checkpoint, &config).map_err(io("start the log anew in"))?;
         return open(disk, dir, config);
     }
     if survey.segments.is_empty() {
@@ -83,8 +84,13 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: Config) -> Result<Opened, O
             .map_err(io("open the first segment in"))?;
         return open(disk, dir, config);
     }
-    let checked = survey.check(&*disk, dir, config.start_check_bytes_max)?;
-    checked.mend(disk, dir, config, survey.leftovers)
+    let suspect = suspect::read(&*disk, dir);
+    let checked = survey.check(&*disk, dir, config.start_check_bytes_max, suspect)?;
+    let opened = checked.mend(disk.clone(), dir, config, survey.leftovers)?;
+    if suspect.is_some() {
+        suspect::clear(&*disk, dir).map_err(io("clear what is suspected in"))?;
+    }
+    Ok(opened)
 }
 
 /// The files of a log, by what their names say.
@@ -105,7 +111,7 @@ impl Survey {
     pub fn take(disk: &dyn Disk, dir: &Path) -> Result<Survey, OpenError> {
         let start = Start::read(disk, dir)?;
         let first_index = start.as_ref().map_or(0, |start| start.first_index);
-        let installing = start.as_ref().is_some_and(|start| start.installing.is_some());
+        let installing = start.as_ref().is_some_and(|start| start.installing);
         let mut files: BTreeMap<u64, Vec<String>> = BTreeMap::new();
         let mut leftovers = Vec::new();
         for name in disk.list(dir).map_err(|error| OpenError::Io { what: "list", path: dir.to_owned(), error })? {
@@ -152,10 +158,28 @@ impl Survey {
         Ok(Survey { start, segments, leftovers })
     }
 
+    /// The fold before the first entry, where that was noted.
+    pub fn before_first(&self) -> Option<Checkpoint> {
+        let kept = self.start.as_ref().and_then(|start| start.before.clone());
+        kept.or_else(|| self.segments.first()?.state.clone())
+    }
+
     /// Checks the newest segments up to `bytes_max`, always the last one, what a missing state is computed
-    /// from, and the one with the last entry known to be committed, with all behind it.
-    pub fn check(&self, disk: &dyn Disk, dir: &Path, bytes_max: u64) -> Result<Checked, OpenError> {
-        let checked = self.check_from(disk, dir, self.first_to_scan(disk, dir, bytes_max)?)?;
+    /// from, and the one with the last entry known to be committed, with all behind it; and all from the one on that has
+    /// entry `suspect`.
+    pub fn check(
+        &self,
+        disk: &dyn Disk,
+        dir: &Path,
+        bytes_max: u64,
+        suspect: Option<u64>,
+    ) -> Result<Checked, OpenError> {
+        let mut first = self.first_to_scan(disk, dir, bytes_max)?;
+        if let Some(suspect) = suspect {
+            let after = self.segments.partition_point(|found| found.header.first_index <= suspect);
+            first = first.min(after.saturating_sub(1));
+        }
+        let checked = self.check_from(disk, dir, first)?;
         // Mending reads that entry, and the fold all behind it: its damage must show here, where nothing
         // has been changed yet. A state names the entry before it by itself.
         let at = checked.fold_starts_at();
@@ -168,7 +192,7 @@ impl Survey {
 
     fn check_from(&self, disk: &dyn Disk, dir: &Path, first_scanned: usize) -> Result<Checked, OpenError> {
         let mut segments: Vec<Known> = Vec::new();
-        let mut before = self.segments[0].state.clone();
+        let mut before = self.before_first();
         let (mut committed, mut tail_bytes) = (None, Bytes::new());
         for (at, found) in self.segments.iter().enumerate() {
             let first_index = found.header.first_index;
@@ -295,8 +319,7 @@ impl Checked {
             let first_index = known.header.first_index;
             if known.state_missing {
                 let state = path(dir, first_index, "state");
-                small_file::replace(&*disk, &state, STATE_MAGIC, &known.before.encode())
-                    .map_err(at("write", &state))?;
+                write_state(&*disk, dir, &known.before).map_err(at("write", &state))?;
             }
             let rows = known.entries_if_closed.unwrap_or_else(|| {
                 config.index_rows_max.max(known.scanned.as_ref().map_or(0, |scan| scan.rows.len() as u32))

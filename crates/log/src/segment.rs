@@ -57,7 +57,7 @@ impl Segment {
         file.sync_data()?;
         disk.rename(&temporary, &store_path)?;
         disk.sync_dir(dir)?;
-        small_file::replace(disk, &path(dir, first_index, "state"), STATE_MAGIC, &before.encode())?;
+        write_state(disk, dir, before)?;
         Segment::assemble(disk, dir, header, before.clone(), rows)
     }
 
@@ -109,6 +109,12 @@ impl Segment {
         }
     }
 
+    /// Whether the file `.state` says what it should.
+    pub fn state_is_there(&self, disk: &dyn Disk) -> bool {
+        let found = small_file::read(disk, &self.store_path.with_extension("state"), STATE_MAGIC);
+        matches!(found, Ok(Some(body)) if body == self.before.encode())
+    }
+
     /// Length of the store.
     pub fn bytes(&self) -> Result<u64, ReadError> {
         let at = |error| ReadError::Io { path: self.store_path.clone(), position: 0, error: Arc::new(error) };
@@ -118,6 +124,11 @@ impl Segment {
     pub fn scan(&self) -> Result<Scan, scan::Unreadable> {
         Ok(scan::scan(&scan::read_whole(&*self.file)?, self.salt, &self.before, None))
     }
+}
+
+/// Makes the fold before a segment's first entry durable as its `.state`.
+pub(crate) fn write_state(disk: &dyn Disk, dir: &Path, state: &Checkpoint) -> io::Result<()> {
+    small_file::replace(disk, &path(dir, state.next_index(), "state"), STATE_MAGIC, &state.encode())
 }
 
 /// The header of a store, checked against the file's name.

@@ -1,7 +1,7 @@
 //! Taking back entries that were never committed, durably.
 
 use crate::error::{ReadError, WriteError};
-use crate::scan::{read_whole, scan};
+use crate::scan::{Scan, read_whole, scan};
 use crate::segment::{Segment, path};
 use crate::writer::{Writer, io_at};
 use std::sync::Arc;
@@ -30,6 +30,8 @@ impl Writer {
             return Err(WriteError::Purged { index, first_index });
         }
         let kept = segments.partition_point(|segment| segment.first_index <= index);
+        // Before anything goes: of a segment that is damaged the next one tells where it ended, and nothing else may.
+        let scan = sound_up_to(&segments[kept - 1], index)?;
         // Readers must not find what is going away.
         self.shared.change(|segments| segments.truncate(kept));
         let last = segments[kept - 1].clone();
@@ -40,7 +42,7 @@ impl Writer {
             self.remove(segment.first_index, &["state", "index"])?;
             self.remove(segment.first_index, &["store"])?;
         }
-        self.cut(&last, index)
+        self.cut(&last, index, scan)
     }
 
     /// Removes files of a segment, durably. One that is already gone is fine.
@@ -56,22 +58,8 @@ impl Writer {
     }
 
     /// Ends the segment before `index`, makes it the active one, and folds again up to there.
-    fn cut(&mut self, segment: &Arc<Segment>, index: u64) -> Result<(), WriteError> {
+    fn cut(&mut self, segment: &Arc<Segment>, index: u64, scan: Scan) -> Result<(), WriteError> {
         let entries = index - segment.first_index;
-        let bytes = read_whole(&*segment.file).map_err(|e| io_at("read", &segment.store_path)(e.error))?;
-        let scan = scan(&bytes, segment.salt, &segment.before, Some(entries));
-        if scan.after.next_index() != index {
-            let what = scan.bad.map_or("entries are missing", |bad| bad.what);
-            return Err(WriteError::Read(ReadError::Damaged(crate::Damage {
-                file: segment.store_path.clone(),
-                position: scan.end,
-                what,
-                first_index: scan.after.next_index(),
-                next_index: None,
-                first_offset: scan.after.state.next_offset,
-                next_offset: None,
-            })));
-        }
         // A header left with fewer frames than it says is fine: the next batch takes over where it stops.
         segment.file.set_len(scan.end).map_err(io_at("truncate", &segment.store_path))?;
         segment.file.sync_data().map_err(io_at("sync", &segment.store_path))?;
@@ -100,4 +88,22 @@ impl Writer {
         longer.correct_rows(known);
         Ok(Arc::new(longer))
     }
+}
+
+/// What the store says of its entries before `index`.
+fn sound_up_to(segment: &Segment, index: u64) -> Result<Scan, WriteError> {
+    let bytes = read_whole(&*segment.file).map_err(|e| io_at("read", &segment.store_path)(e.error))?;
+    let scan = scan(&bytes, segment.salt, &segment.before, Some(index - segment.first_index));
+    if scan.after.next_index() == index {
+        return Ok(scan);
+    }
+    Err(WriteError::Read(ReadError::Damaged(crate::Damage {
+        file: segment.store_path.clone(),
+        position: scan.end,
+        what: scan.bad.map_or("entries are missing", |bad| bad.what),
+        first_index: scan.after.next_index(),
+        next_index: None,
+        first_offset: scan.after.state.next_offset,
+        next_offset: None,
+    })))
 }

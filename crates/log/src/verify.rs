@@ -65,7 +65,8 @@ pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, OpenError> {
     }
     // Every segment by itself, so that damage in one does not hide another's; then what holds across them.
     for (at, found) in survey.segments.iter().enumerate() {
-        let Some(before) = found.state.clone().or_else(|| (at == 0).then(Default::default)) else { continue };
+        let first = || (at == 0).then(|| survey.before_first().unwrap_or_default());
+        let Some(before) = found.state.clone().or_else(first) else { continue };
         let store = path(dir, found.header.first_index, "store");
         let bytes = crate::recover::read_store(disk, &store)?;
         let scan = crate::scan::scan(&bytes, found.header.salt, &before, None);
@@ -80,7 +81,7 @@ pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, OpenError> {
             bytes: scan.end,
         });
     }
-    match survey.check(disk, dir, u64::MAX) {
+    match survey.check(disk, dir, u64::MAX, None) {
         Ok(checked) => report.torn = checked.torn,
         Err(OpenError::Damaged(damage)) if !report.damage.contains(&damage) => report.damage.push(damage),
         Err(OpenError::Damaged(_)) => {}

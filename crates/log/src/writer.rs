@@ -2,12 +2,10 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::encode::{self, Place};
 use crate::entry::{Entry, EntryId};
 use crate::error::WriteError;
-use crate::index::Row;
-use crate::layout::{
-    BATCH_HEADER_BYTES, BatchHeader, FRAME_HEADER_BYTES, FrameHeader, PAYLOAD_BYTES_MAX, crc32c, padded,
-};
+use crate::layout::{BATCH_HEADER_BYTES, FRAME_HEADER_BYTES, padded};
 use crate::reader::Shared;
 use crate::segment::Segment;
 use seedlog_runtime::disk::Disk;
@@ -138,7 +136,7 @@ impl Writer {
     }
 
     /// Closes the active segment and opens the next one, with room for `rows` entries.
-    fn roll(&mut self, rows: u32) -> Result<(), WriteError> {
+    pub(crate) fn roll(&mut self, rows: u32) -> Result<(), WriteError> {
         let old = self.active.clone();
         if old.written() == 0 {
             // Nothing in it yet, only too few rows: the same segment again, with a longer index.
@@ -175,7 +173,14 @@ impl Writer {
     }
 
     fn write_batch(&mut self, entries: &[Entry]) -> Result<(), WriteError> {
-        let (bytes, rows) = self.encode(entries)?;
+        let place = Place {
+            salt: self.active.salt,
+            position: self.end,
+            number: self.next_batch,
+            committed: self.committed.min(self.synced),
+        };
+        // In place: an error ends the writer anyway.
+        let (bytes, rows) = encode::batch(&place, &mut self.fold, entries)?;
         let store = &self.active;
         let end = self.end + bytes.len() as u64;
         if self.config.prewrite_bytes > 0 && end > self.allocated && bytes.len() <= PREWRITE_BATCH_BYTES_MAX {
@@ -199,52 +204,6 @@ impl Writer {
         self.dirty = true;
         self.unsealed |= !entries.is_empty();
         Ok(())
-    }
-
-    /// The bytes of a batch at `end`, and its index rows; the fold has run ahead to its end.
-    fn encode(&mut self, entries: &[Entry]) -> Result<(Vec<u8>, Vec<Row>), WriteError> {
-        let salt = self.active.salt;
-        let first_index = self.fold.next_index();
-        // In place: an error ends the writer anyway.
-        let fold = &mut self.fold;
-        let mut rows = Vec::with_capacity(entries.len());
-        let mut bytes = vec![0; BATCH_HEADER_BYTES];
-        for entry in entries {
-            let follows = entry.id.index == fold.next_index() && fold.last.is_none_or(|l| l.term <= entry.id.term);
-            if !follows {
-                return Err(WriteError::Gap { last: fold.last, found: entry.id });
-            }
-            if entry.payload.len() > PAYLOAD_BYTES_MAX {
-                let bytes = entry.payload.len();
-                return Err(WriteError::TooLarge { id: entry.id, bytes, max: PAYLOAD_BYTES_MAX });
-            }
-            let first_offset = fold.state.next_offset;
-            let outcome = fold.apply(entry).map_err(|error| WriteError::Payload { id: entry.id, error })?;
-            let position = self.end + bytes.len() as u64;
-            let header = FrameHeader {
-                kind: entry.kind,
-                payload_length: entry.payload.len() as u32,
-                id: entry.id,
-                first_offset,
-                time_ms: fold.state.time_ms,
-                batch: self.next_batch,
-                count: outcome.count(),
-                payload_crc: crc32c(&entry.payload),
-            };
-            rows.push(Row { position, first_offset });
-            bytes.extend_from_slice(&header.encode(salt, position));
-            bytes.extend_from_slice(&entry.payload);
-            bytes.resize(padded(bytes.len()), 0);
-        }
-        let header = BatchHeader {
-            length: (bytes.len() - BATCH_HEADER_BYTES) as u32,
-            number: self.next_batch,
-            committed: self.committed.min(self.synced),
-            first_index,
-            count: entries.len() as u32,
-        };
-        bytes[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode(salt, self.end));
-        Ok((bytes, rows))
     }
 }
 

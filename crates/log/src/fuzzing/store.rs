@@ -26,7 +26,7 @@ const FAR: u64 = NUMBER_MAX - (1 << 20);
 /// ```text
 /// | flags u8 | 1: length u16, a checkpoint to start from | 4: length u16, body of the file `start` | operations |
 /// ```
-/// Flag 2: only the last segments are checked at the start. 8: the power goes between two opens.
+/// Flag 2: only the last segments are checked at the start. 8: the power goes between two opens. 16: `start` is of version 2.
 pub fn store(input: &[u8]) -> bool {
     let mut input = Input::new(input);
     let flags = input.u8();
@@ -38,11 +38,15 @@ pub fn store(input: &[u8]) -> bool {
             checkpoint.filter(|found| found.next_index().max(found.state.next_offset) < FAR).unwrap_or_default();
     }
     let first_index = script.fold.next_index();
+    let version = if flags & 16 != 0 { 2 } else { 1 };
     let start = if flags & 4 != 0 {
         let length = input.u16().into();
         Some(input.take(length).to_vec())
     } else {
-        (first_index > 0).then(|| first_index.to_le_bytes().to_vec())
+        (first_index > 0).then(|| match version {
+            1 => first_index.to_le_bytes().to_vec(),
+            _ => [&[0], &script.fold.encode()[..]].concat(),
+        })
     };
     script.open_segment(first_index, true);
     while !input.is_empty() && script.bytes < BYTES_MAX {
@@ -55,7 +59,8 @@ pub fn store(input: &[u8]) -> bool {
         files.push((name("store"), segment.store));
         files.extend(segment.state.map(|state| (name("state"), small(STATE_MAGIC, &state))));
     }
-    files.extend(start.map(|body| ("start".to_owned(), small(*b"SLSTART1", &body))));
+    let magic = if version == 1 { *b"SLSTART1" } else { *b"SLSTART2" };
+    files.extend(start.map(|body| ("start".to_owned(), small(magic, &body))));
     files.sort();
     files.dedup_by(|one, other| one.0 == other.0);
     let disk = disk_of(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
