@@ -21,4 +21,9 @@ impl Addresses {
     pub fn of(&self, node_id: u64, known: &str) -> String {
         self.latest.lock().expect("no holder panics").get(&node_id).map_or_else(|| known.to_owned(), Clone::clone)
     }
+
+    /// All that were heard of.
+    pub fn all(&self) -> BTreeMap<u64, String> {
+        self.latest.lock().expect("no holder panics").clone()
+    }
 }

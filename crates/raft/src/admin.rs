@@ -3,7 +3,7 @@
 use crate::applied::Applied;
 use crate::error::{ProduceError, ReadError};
 use crate::node::Node;
-use seedlog_log::{Command, Fence, Outcome, Retention};
+use seedlog_log::{Command, Fence, LastBatch, Outcome, Retention};
 use seedlog_runtime::blocking;
 
 /// The log, as Raft confirms it to be.
@@ -44,6 +44,15 @@ impl Node {
             Outcome::RetentionSet(retention) => Ok(retention),
             other => unreachable!("a retention was proposed, and its entry was applied as {other:?}"),
         }
+    }
+
+    /// Where this producer is, if it is remembered: as it was when this was called, or later.
+    ///
+    /// # Errors
+    /// As [`Node::describe`].
+    pub async fn producer(&self, id: &str) -> Result<Option<LastBatch>, ReadError> {
+        self.linearize().await?;
+        Ok(self.fold().lock().expect("no holder panics").state.producers.last(id.as_bytes()))
     }
 
     /// # Errors

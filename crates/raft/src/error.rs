@@ -49,6 +49,9 @@ pub enum ReadError {
     /// Names the file and the position.
     #[error(transparent)]
     Log(#[from] seedlog_log::ReadError),
+    /// It will be there again; other nodes have it now.
+    #[error("this node puts right what it lost: {0}")]
+    BeingRepaired(seedlog_log::ReadError),
     #[error("this node does not lead")]
     NotLeader { leader: Option<LeaderHint> },
     #[error("no majority answers: {reason}")]
@@ -108,7 +111,7 @@ pub enum ChangeError {
 impl ChangeError {
     pub(crate) fn to_failure(&self) -> v1::Failure {
         let kind = match self {
-            ChangeError::Unknown { .. } => v1::FailureKind::Unknown,
+            ChangeError::Unknown { .. } => v1::FailureKind::Unspecified,
             ChangeError::NotLeader { .. } => v1::FailureKind::NotLeader,
             ChangeError::Stopped(_) => v1::FailureKind::Stopped,
             _ => v1::FailureKind::Refused,
@@ -120,7 +123,7 @@ impl ChangeError {
         match failure.kind() {
             v1::FailureKind::NotLeader | v1::FailureKind::Stopped => ChangeError::NotLeader { leader: None },
             v1::FailureKind::Refused | v1::FailureKind::DiskFull => ChangeError::Refused { reason: failure.reason },
-            v1::FailureKind::Unknown => ChangeError::Unknown { reason: failure.reason },
+            v1::FailureKind::Unspecified => ChangeError::Unknown { reason: failure.reason },
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A leader whose disk has no room for records hands over to a voter whose disk has.
+//! A leader whose disk has no room for records hands over to a voter whose disk has; one that has lost some of its log,
+//! and does not soon have it back, to a voter that has all of it.
 //!
 //! What another disk has is asked of its node at that moment: nothing is remembered that could be out of date. If
 //! nobody has room, nobody is handed anything, so that full nodes do not pass the leadership round; and after each
@@ -9,6 +10,8 @@ use crate::status::{Member, Role, Status};
 use seedlog_runtime::{blocking, clock, select};
 use std::time::Duration;
 
+/// How long a leader may lack some of its log.
+const AILING_MAX: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -31,6 +34,50 @@ pub async fn follow(node: Node) {
             _ = node.stopped() => return,
             () = clock::sleep(PAUSE) => {}
         }
+    }
+}
+
+/// Until the node stops: what is lost is what a leader may have to give to others, or to apply.
+pub async fn follow_damage(node: Node) {
+    let mut ailing = node.store().healer().ailing();
+    loop {
+        let since = select! {
+            _ = node.stopped() => return,
+            ailing = ailing.wait_for(Option::is_some) => match ailing {
+                Ok(since) => since.expect("it was waited for"),
+                Err(_) => return,
+            },
+        };
+        let late = select! {
+            _ = node.stopped() => return,
+            healed = ailing.wait_for(Option::is_none) => match healed {
+                Ok(_) => false,
+                Err(_) => return,
+            },
+            () = clock::sleep_until(since + AILING_MAX) => true,
+        };
+        if late {
+            give_away(&node).await;
+            select! {
+                _ = node.stopped() => return,
+                () = clock::sleep(PAUSE) => {}
+            }
+        }
+    }
+}
+
+async fn give_away(node: &Node) {
+    let status = node.status();
+    if status.role != Role::Leader {
+        return;
+    }
+    let Some(Member { node_id, .. }) = caught_up(&status).into_iter().next() else {
+        tracing::info!("some of the log is damaged, and no voter has all of it");
+        return;
+    };
+    tracing::warn!(to = format!("{node_id:016x}"), "some of the log is damaged: the leadership is handed over");
+    if let Err(error) = node.transfer_here(Some(node_id)).await {
+        tracing::warn!(%error, "the leadership was not handed over");
     }
 }
 

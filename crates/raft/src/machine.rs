@@ -11,13 +11,16 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 use seedlog_log::Checkpoint;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Entries applied before those who wait are told.
 const STRETCH: usize = 256;
 
+/// The fold, for whoever asks for what [`Applied`] leaves out.
+pub type Fold = Arc<Mutex<Checkpoint>>;
+
 pub struct Machine {
-    fold: Checkpoint,
+    fold: Fold,
     progress: Progress,
     store: Store,
     current: CurrentSnapshot,
@@ -49,12 +52,22 @@ impl Machine {
     pub fn new(fold: Checkpoint, start: Checkpoint, store: Store, progress: Progress) -> Machine {
         let start = Some(start).filter(|start| start.last.is_some());
         progress.publish(Applied::from(&fold));
+        let fold = Arc::new(Mutex::new(fold));
         Machine { fold, progress, store, current: CurrentSnapshot { checkpoint: Arc::new(Mutex::new(start)) } }
+    }
+
+    pub fn shared_fold(&self) -> Fold {
+        self.fold.clone()
+    }
+
+    fn fold(&self) -> MutexGuard<'_, Checkpoint> {
+        self.fold.lock().expect("no holder panics")
     }
 
     /// Those who are answered find what they wrote readable.
     fn answer(&self, answers: &mut Vec<(ApplyResponder<TypeConfig>, Response)>) {
-        self.progress.publish(Applied::from(&self.fold));
+        let applied = Applied::from(&*self.fold());
+        self.progress.publish(applied);
         for (responder, response) in answers.drain(..) {
             responder.send(response);
         }
@@ -66,8 +79,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        let membership = types::stored_membership(&self.fold).map_err(io::Error::other)?;
-        Ok((self.fold.last.map(types::log_id), membership))
+        let fold = self.fold();
+        let membership = types::stored_membership(&fold).map_err(io::Error::other)?;
+        Ok((fold.last.map(types::log_id), membership))
     }
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
@@ -79,10 +93,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             let entry = types::to_log(&entry);
-            let outcome = self
-                .fold
-                .apply(&entry)
-                .map_err(|error| io::Error::other(format!("apply entry {}: {error}", entry.id)))?;
+            let folded = self.fold().apply(&entry);
+            let outcome = folded.map_err(|error| io::Error::other(format!("apply entry {}: {error}", entry.id)))?;
             if let Some(responder) = responder {
                 answers.push((responder, Response { outcome }));
             }
@@ -96,7 +108,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { fold: self.fold.clone(), store: self.store.clone(), current: self.current.clone() }
+        Builder { fold: self.fold().clone(), store: self.store.clone(), current: self.current.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Checkpoint) -> io::Result<()> {
@@ -105,8 +117,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         }
         self.store.install(snapshot.clone()).await?;
         self.current.advance(Some(snapshot.clone()));
-        self.fold = snapshot;
-        self.progress.publish(Applied::from(&self.fold));
+        self.progress.publish(Applied::from(&snapshot));
+        *self.fold() = snapshot;
         Ok(())
     }
 

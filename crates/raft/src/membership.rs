@@ -12,6 +12,7 @@ use seedlog_api::raft_v1 as v1;
 use seedlog_api::raft_v1::change_request::Change;
 use seedlog_runtime::{clock, select};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::MutexGuard;
 
@@ -162,6 +163,7 @@ impl Node {
         let Some(to) = chosen.map(|member| member.node_id) else {
             return Err(to.map_or(ChangeError::LastVoter { node_id: me }, |node_id| ChangeError::NoVoter { node_id }));
         };
+        self.handing_over().fetch_max(status.term, Ordering::Relaxed);
         self.raft()
             .trigger()
             .transfer_leader(to)

@@ -3,10 +3,12 @@
 use crate::addresses::Addresses;
 use crate::applied::Progress;
 use crate::error::{NotReady, StartError};
+use crate::heal::{self, Healed};
 use crate::late_clock::LateClock;
-use crate::machine::Machine;
+use crate::machine::{Fold, Machine};
 use crate::pace::Pace;
 use crate::peer::{Forwarder, Peers};
+use crate::repair::{Opener, Outside, Ready};
 use crate::settings::NodeConfig;
 use crate::space::Space;
 use crate::status::{self, Status};
@@ -21,12 +23,13 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::type_config::alias::WatchReceiverOf;
 use rand::Rng as _;
-use seedlog_log::{EntryId, Identity};
+use seedlog_log::{EntryId, Identity, Keeper};
 use seedlog_runtime::disk::Disk;
-use seedlog_runtime::{blocking, clock, select, spawn, watch};
+use seedlog_runtime::{buggify, clock, select, spawn, watch};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 
@@ -48,8 +51,10 @@ struct Inner {
     forwarder: Forwarder,
     addresses: Addresses,
     store: Store,
+    keeper: Keeper,
     queue: Queue,
     progress: Progress,
+    fold: Fold,
     space: Arc<Space>,
     in_flight: Arc<Semaphore>,
     freed: watch::Sender<u64>,
@@ -60,8 +65,11 @@ struct Inner {
     late_clock: LateClock,
     /// Held by who changes the membership.
     changing: Mutex<()>,
+    /// The newest term in which it was to hand the leadership over.
+    handing_over: AtomicU64,
     pace: Pace,
     pristine: bool,
+    repaired: Option<usize>,
 }
 
 impl Node {
@@ -69,31 +77,46 @@ impl Node {
     /// there yet, the node becomes the only voter of a new cluster.
     ///
     /// # Errors
-    /// If the log is damaged or cannot be opened, naming the place; nothing has been changed then.
+    /// If the log is damaged and nobody could repair it, or cannot be opened, naming the place; nothing has been
+    /// changed then.
     pub async fn start(disk: Arc<dyn Disk>, group_dir: PathBuf, config: NodeConfig) -> Result<Node, StartError> {
+        Node::start_within(disk, group_dir, config, Outside::default()).await
+    }
+
+    /// As [`Node::start`]. A damaged log is repaired first, from what others have; that may take as long as they are
+    /// not there.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_within(
+        disk: Arc<dyn Disk>,
+        group_dir: PathBuf,
+        config: NodeConfig,
+        outside: Outside,
+    ) -> Result<Node, StartError> {
         let openraft_config = Arc::new(config.openraft().map_err(StartError::Config)?);
         let mut log_config = config.log.clone();
         if log_config.salt == 0 {
             log_config.salt = seedlog_runtime::rng("log salt").next_u64();
         }
+        if buggify!("tiny_segments") {
+            log_config.segment_bytes_max = 1 << 10;
+        }
         let owner = Identity { cluster_id: config.cluster_id, node_id: config.node_id };
         log_config.owner = owner;
         let vote_file = VoteFile::new(disk.clone(), &group_dir, owner);
-        let (opened, vote) = {
-            let (disk, dir, vote_file) = (disk.clone(), group_dir.clone(), vote_file.clone());
-            blocking(move || {
-                let vote = vote_file.read()?;
-                // A node that has voted had a log, if only an empty one.
-                log_config.create &= vote.is_none();
-                let opened = seedlog_log::open(disk, &dir, log_config)?;
-                // The first entry of a cluster has term 0 and comes before any vote; all others after one.
-                if vote.is_none() && opened.recovered.last.is_some_and(|last| last.term > 0) {
-                    return Err(StartError::Open(vote_file.lost()));
-                }
-                Ok::<_, StartError>((opened, vote))
-            })
-            .await?
+        let addresses = outside.addresses.clone();
+        let peers = Peers::new(owner, addresses.clone(), config.patience());
+        let opener = Opener {
+            disk: disk.clone(),
+            dir: group_dir.clone(),
+            config: log_config.clone(),
+            vote: vote_file.clone(),
+            peers: peers.clone(),
+            outside,
+            pause: config.heartbeat,
         };
+        let Ready { opened, vote, repaired } = opener.open().await?;
         let recovered = opened.recovered;
         if let Some(torn) = &recovered.torn {
             tracing::warn!(%torn, "an unfinished last write was cut");
@@ -101,7 +124,7 @@ impl Node {
 
         let pace = Pace::measure(disk.clone(), &group_dir, config.heartbeat).await;
         let stop = Stop::new();
-        let space = Arc::new(Space::new(disk, group_dir, config.reserve_bytes));
+        let space = Arc::new(Space::new(disk.clone(), group_dir.clone(), config.reserve_bytes));
         let tail = Tail::new(recovered.last_purged, recovered.last, config.tail_bytes_max);
         let held = Arc::new(Held::new(tail, vote, recovered.committed.map(types::log_id)));
         let reader = opened.reader;
@@ -114,11 +137,29 @@ impl Node {
             space: space.clone(),
             stop: stop.clone(),
         });
-        let store = Store::new(held, queue.clone(), reader);
+        let keeper = Keeper::new(disk, group_dir, log_config, reader.clone());
+        let (healer, healing) = heal::healing(heal::Parts {
+            keeper: keeper.clone(),
+            queue: queue.clone(),
+            held: held.clone(),
+            peers: peers.clone(),
+            addresses: addresses.clone(),
+            node_id: config.node_id,
+            pause: config.heartbeat,
+        });
+        let store = Store::new(held, queue.clone(), reader, healer);
         let progress = Progress::new((&recovered.checkpoint).into());
         let machine = Machine::new(recovered.checkpoint, start, store.clone(), progress.clone());
-        let addresses = Addresses::default();
-        let peers = Peers::new(owner, addresses.clone(), config.patience());
+        let fold = machine.shared_fold();
+        drop(spawn({
+            let (stop, healing) = (stop.clone(), healing.run(fold.clone()));
+            async move {
+                select! {
+                    _ = stop.stopped() => {}
+                    () = healing => {}
+                }
+            }
+        }));
         let forwarder = Forwarder::new(peers.clone(), config.answer_max);
         let raft = Raft::new(config.node_id, openraft_config, peers.clone(), store.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
@@ -169,8 +210,10 @@ impl Node {
             forwarder,
             addresses,
             store,
+            keeper,
             queue,
             progress,
+            fold,
             space,
             in_flight,
             freed,
@@ -179,12 +222,16 @@ impl Node {
             stop,
             late_clock,
             changing: Mutex::new(()),
+            handing_over: AtomicU64::new(0),
             pace,
             pristine,
+            repaired,
         };
         let node = Node { inner: Arc::new(inner) };
         drop(spawn(crate::retention::follow(node.clone())));
         drop(spawn(crate::handover::follow(node.clone())));
+        drop(spawn(crate::handover::follow_damage(node.clone())));
+        drop(spawn(crate::scrub::follow(node.clone())));
         Ok(node)
     }
 
@@ -241,6 +288,16 @@ impl Node {
         let membership = &seen.committed_membership_config;
         self.has_applied(membership.log_id().as_ref().map(types::entry_id))
             && membership.membership().get_node(&self.config().node_id).is_some()
+    }
+
+    /// How many entries were fetched from others to repair the log when this node started, if it had to be.
+    pub fn repaired(&self) -> Option<usize> {
+        self.inner.repaired
+    }
+
+    /// What was lost and put right since it started.
+    pub fn healed(&self) -> Healed {
+        self.store().healer().healed()
     }
 
     /// The heartbeat, and what a sync took when this node started.
@@ -322,8 +379,16 @@ impl Node {
         &self.inner.store
     }
 
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.inner.keeper
+    }
+
     pub(crate) fn progress(&self) -> &Progress {
         &self.inner.progress
+    }
+
+    pub(crate) fn fold(&self) -> &Fold {
+        &self.inner.fold
     }
 
     pub(crate) fn space(&self) -> &Arc<Space> {
@@ -332,6 +397,10 @@ impl Node {
 
     pub(crate) fn in_flight(&self) -> Arc<Semaphore> {
         self.inner.in_flight.clone()
+    }
+
+    pub(crate) fn handing_over(&self) -> &AtomicU64 {
+        &self.inner.handing_over
     }
 
     pub(crate) fn changing(&self) -> &Mutex<()> {

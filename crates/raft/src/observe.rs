@@ -4,6 +4,7 @@ use crate::node::Node;
 use crate::types::{Raft, entry_id};
 use openraft::ServerState;
 use seedlog_log::EntryId;
+use std::sync::atomic::Ordering;
 
 /// The vote on this node's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,8 @@ pub struct Observation {
     pub vote: Option<ObservedVote>,
     /// The term it leads, if it thinks that it does.
     pub leads: Option<u64>,
+    /// It was to hand the leadership of that term over: it takes no more writes, and everybody may unseat it.
+    pub hands_over: bool,
     /// The last entry of its log, durable or not; the last purged one if there is none behind it.
     pub last: Option<EntryId>,
     pub purged: Option<EntryId>,
@@ -39,6 +42,11 @@ pub struct Observation {
 }
 
 impl Node {
+    /// Room that it has promised: what was let in and may not be written yet.
+    pub fn promised_bytes(&self) -> u64 {
+        self.space().promised_bytes()
+    }
+
     pub fn observe(&self) -> Observation {
         let raft: &Raft = self.raft();
         let metrics = raft.metrics();
@@ -54,6 +62,7 @@ impl Node {
                 node_id: vote.leader_id.voted_for,
             }),
             leads: (running && metrics.state == ServerState::Leader).then_some(metrics.current_term),
+            hands_over: self.handing_over().load(Ordering::Relaxed) == metrics.current_term,
             last: tail.last(),
             purged: tail.purged(),
             durable_end: tail.durable_end(),

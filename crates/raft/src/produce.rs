@@ -15,7 +15,7 @@ use openraft::impls::OneshotResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias::OneshotReceiverOf;
 use seedlog_log::{Command, Outcome, RecordBatch};
-use seedlog_runtime::clock;
+use seedlog_runtime::clock::{self, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What an entry takes on the disk beyond its records, at most: headers of batch and frame, padding, a
@@ -36,6 +36,8 @@ pub struct Produced {
 pub struct Pending {
     answer: Answer,
     node: Node,
+    /// When its outcome is unknown, whoever waits for it and since when.
+    deadline: Instant,
     /// Room in memory, given back with the answer.
     _room: OwnedSemaphorePermit,
     /// Room on the disk of the node that appends it.
@@ -125,7 +127,7 @@ impl Node {
         let room = self.room(bytes, command).await?;
         let Some(leader) = leader else { return self.append(command, payload, room).await };
         let answer = Answer::There(self.forwarder().submit(leader, command, payload));
-        Ok(Pending { answer, node: self.clone(), _room: room, _promised: None })
+        Ok(self.pending(answer, room, None))
     }
 
     /// For another node, which takes this one for the leader: it goes no further than here.
@@ -165,12 +167,15 @@ impl Node {
         }
         let proposal = Proposal { command, time_ms, payload };
         match self.raft().client_write_ff(proposal, Some(responder)).await {
-            Ok(()) => {
-                Ok(Pending { answer: Answer::Here(answer), node: self.clone(), _room: room, _promised: promised })
-            }
+            Ok(()) => Ok(self.pending(Answer::Here(answer), room, promised)),
             // It was not taken.
             Err(fatal) => Err(ProduceError::Stopped(self.stopped_by(&fatal))),
         }
+    }
+
+    fn pending(&self, answer: Answer, room: OwnedSemaphorePermit, promised: Option<Promised>) -> Pending {
+        let deadline = clock::now() + self.config().answer_max;
+        Pending { answer, node: self.clone(), deadline, _room: room, _promised: promised }
     }
 
     fn check_running(&self) -> Result<(), ProduceError> {
@@ -200,8 +205,7 @@ impl Pending {
 
     /// The entry's term, and what applying it gave.
     pub(crate) async fn applied(self) -> Applied {
-        let Pending { answer, node, _room, _promised } = self;
-        let longest = node.config().answer_max;
+        let Pending { answer, node, deadline, _room, _promised } = self;
         let applied = async {
             match answer {
                 Answer::Here(answer) => here(&node, answer.await.ok()),
@@ -209,8 +213,11 @@ impl Pending {
                 Answer::There(answer) => answer.await.unwrap_or(Err(ProduceError::NotLeader { leader: None })),
             }
         };
-        let late = |_| Err(ProduceError::Unknown { reason: format!("it is not committed after {longest:?}") });
-        clock::timeout(longest, applied).await.unwrap_or_else(late)
+        let late = |_| {
+            let longest = node.config().answer_max;
+            Err(ProduceError::Unknown { reason: format!("it is not committed after {longest:?}") })
+        };
+        clock::timeout(deadline - clock::now(), applied).await.unwrap_or_else(late)
     }
 }
 

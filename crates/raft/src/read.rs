@@ -5,10 +5,11 @@ use crate::applied::Applied;
 use crate::error::ReadError;
 use crate::leader::{Leading, hint};
 use crate::node::Node;
+use crate::peer::why_not;
 use crate::types::LogId;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
-use seedlog_log::{EntryId, Record};
+use seedlog_log::{self as log, EntryId, Reader, Record};
 use seedlog_runtime::{blocking, clock, select};
 use std::ops::Range;
 
@@ -28,15 +29,43 @@ impl Node {
             return Err(ReadError::OutOfRange { asked: from_offset, first: first_offset, next: next_offset });
         }
         self.durable(applied.last).await?;
-        let reader = self.store().reader().clone();
-        let records = blocking(move || reader.records(from_offset, next_offset, records_max.max(1), bytes_max)).await;
-        match records {
+        let read = move |reader: &Reader| reader.records(from_offset, next_offset, records_max.max(1), bytes_max);
+        match self.read_with(read).await {
             // Trimmed, and freed, since we looked.
-            Err(seedlog_log::ReadError::Trimmed { .. } | seedlog_log::ReadError::Purged { .. }) => {
+            Err(ReadError::Log(log::ReadError::Trimmed { .. } | log::ReadError::Purged { .. })) => {
                 let Applied { first_offset, next_offset, .. } = self.progress().now();
-                Err(ReadError::OutOfRange { asked: from_offset, first: first_offset, next: next_offset })
+                let kept = self.store().reader().first_offset_kept();
+                let (first, next) = (first_offset.max(kept), next_offset.max(kept));
+                Err(ReadError::OutOfRange { asked: from_offset, first, next })
             }
-            records => Ok(records?),
+            records => records,
+        }
+    }
+
+    /// Waits for what is damaged and can be put right, for as long as for a leader.
+    async fn read_with<T, F>(&self, read: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: Fn(&Reader) -> Result<T, log::ReadError> + Clone + Send + 'static,
+    {
+        let deadline = clock::now() + self.config().leader_wait_max;
+        let mut healed = 0;
+        loop {
+            let (reader, read) = (self.store().reader().clone(), read.clone());
+            let error = match blocking(move || read(&reader)).await {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            if error.index_at().is_none() {
+                return Err(error.into());
+            }
+            select! {
+                reason = self.stopped() => return Err(ReadError::Stopped(reason)),
+                again = self.store().heal(&error, &mut healed) => if again.is_err() {
+                    return Err(error.into());
+                },
+                () = clock::sleep_until(deadline) => return Err(ReadError::BeingRepaired(error)),
+            }
         }
     }
 
@@ -51,7 +80,9 @@ impl Node {
     /// The offsets readable here: from the first up to, not including, the second.
     pub fn range(&self) -> (u64, u64) {
         let applied = self.progress().now();
-        (applied.first_offset, applied.next_offset)
+        // A snapshot ends before the trim that made it: the fold as of there knows less to be trimmed than is.
+        let kept = self.store().reader().first_offset_kept();
+        (applied.first_offset.max(kept.min(applied.next_offset)), applied.next_offset)
     }
 
     /// The range, as Raft confirms it to be now: nothing that was acked before the call lies past it.
@@ -71,8 +102,7 @@ impl Node {
     pub async fn offsets_since(&self, time_ms: u64) -> Result<Range<u64>, ReadError> {
         let Applied { last, first_offset, next_offset, .. } = self.linearize().await?;
         self.durable(last).await?;
-        let reader = self.store().reader().clone();
-        let found = blocking(move || reader.offset_at(time_ms, next_offset)).await?;
+        let found = self.read_with(move |reader| reader.offset_at(time_ms, next_offset)).await?;
         Ok(found.clamp(first_offset, next_offset)..next_offset)
     }
 
@@ -107,7 +137,7 @@ impl Node {
                 Leading::Here => self.read_log_id_here().await,
                 Leading::There(leader) => {
                     let read = self.peers().read_index(leader).await;
-                    read.map_err(|status| ReadError::NoQuorum { reason: status.message().to_owned() })
+                    read.map_err(|status| ReadError::NoQuorum { reason: why_not(&status) })
                 }
                 Leading::Nobody => Err(ReadError::NotLeader { leader: None }),
             };

@@ -29,6 +29,10 @@ pub struct NodeConfig {
     pub reserve_bytes: u64,
     /// How often the leader looks whether retention lets something go.
     pub retention_check: Duration,
+    /// The log is read again and again to find damage, at most so fast; 0: never.
+    pub scrub_bytes_per_s: u64,
+    /// Between the end of one such reading and the beginning of the next.
+    pub scrub_pause: Duration,
     /// How long a call waits for a leader, or for one that answers.
     pub leader_wait_max: Duration,
     /// How long a proposal may take; then its outcome is unknown.
@@ -50,6 +54,8 @@ impl NodeConfig {
             tail_bytes_max: 16 << 20,
             reserve_bytes: 64 << 20,
             retention_check: Duration::from_secs(1),
+            scrub_bytes_per_s: 4 << 20,
+            scrub_pause: Duration::from_secs(600),
             leader_wait_max: Duration::from_secs(5),
             answer_max: Duration::from_secs(10),
         }

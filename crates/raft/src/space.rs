@@ -87,13 +87,20 @@ impl Space {
         self.admit_beyond(self.reserve_bytes / LAST_PART, bytes).await
     }
 
+    /// What was let in and may not be written yet.
+    pub fn promised_bytes(&self) -> u64 {
+        self.promised_bytes.load(Ordering::Relaxed)
+    }
+
     async fn admit_beyond(self: &Arc<Space>, kept_bytes: u64, bytes: u64) -> Result<Promised, Full> {
         let all = self.promised_bytes.clone();
         let promised = all.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let promise = Promised { bytes, all };
         let needed = kept_bytes.saturating_add(promised);
         let seen = *self.seen.lock().expect("no holder panics");
-        if seen.is_some_and(|seen| seen.free_bytes > needed && seen.at.elapsed() < FRESH) {
+        // What others have taken since comes out of the reserve: only little may be let in unseen.
+        let is_little = promised <= self.reserve_bytes / LAST_PART;
+        if is_little && seen.is_some_and(|seen| seen.free_bytes > needed && seen.at.elapsed() < FRESH) {
             return Ok(promise);
         }
         let space = self.clone();
@@ -108,7 +115,7 @@ impl Space {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seedlog_runtime::disk::SimDisk;
+    use seedlog_runtime::disk::{OpenMode, SimDisk};
 
     fn space(free_bytes: u64, reserve_bytes: u64) -> Arc<Space> {
         let disk = Arc::new(SimDisk::new(1));
@@ -125,6 +132,19 @@ mod tests {
         assert_eq!(full, Some(Full { wanted_bytes: 600, free_bytes: 1_500, reserve_bytes: 1_000 }));
         drop(first);
         assert!(space.admit(300).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn much_is_let_in_only_where_there_is_room_at_that_very_moment() {
+        let space = space(100_000, 8_000);
+        assert!(space.admit(50_000).await.is_ok());
+        // Somebody else is faster.
+        let used = 91_000;
+        let other = space.disk.open("/other".as_ref(), OpenMode::CreateNew).unwrap();
+        other.write_all_at(&vec![0; used], 0).unwrap();
+        let full = space.admit(50_000).await.err();
+        assert_eq!(full, Some(Full { wanted_bytes: 50_000, free_bytes: 9_000, reserve_bytes: 8_000 }));
+        assert!(space.admit(500).await.is_ok());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! openraft's log store: the tail in front of the log on the disk.
 
+use crate::heal::Healer;
 use crate::tail::{Gap, Tail, View};
 use crate::types::{self, LogId, RaftEntry, TypeConfig, Vote};
 use crate::writer::{Done, Queue, Request};
@@ -8,7 +9,7 @@ use openraft::entry::RaftEntry as _;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use seedlog_log::{Checkpoint, Entry, ReadError, Reader};
-use seedlog_runtime::{blocking, clock, watch};
+use seedlog_runtime::{blocking, buggify, clock, watch};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -18,6 +19,8 @@ use tokio::sync::oneshot;
 
 /// How much one read hands over at most, about.
 const READ_BYTES_MAX: usize = 2 << 20;
+/// How often what was put right may turn out to be wrong again, within one read.
+const HEALED_MAX: u32 = 3;
 /// How long an append waits for the snapshot that it follows.
 const INSTALL_MAX: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,10 @@ impl Held {
         self.first_on_disk.send(first_on_disk);
     }
 
+    pub fn committed(&self) -> Option<LogId> {
+        *self.committed.lock().expect("no holder panics")
+    }
+
     fn publish(&self, tail: &Tail) {
         let end = tail.durable_end();
         self.durable_end.send_if_modified(|held| std::mem::replace(held, end) != end);
@@ -70,11 +77,12 @@ pub struct Store {
     held: Arc<Held>,
     queue: Queue,
     reader: Reader,
+    healer: Healer,
 }
 
 impl Store {
-    pub fn new(held: Arc<Held>, queue: Queue, reader: Reader) -> Store {
-        Store { held, queue, reader }
+    pub fn new(held: Arc<Held>, queue: Queue, reader: Reader, healer: Healer) -> Store {
+        Store { held, queue, reader, healer }
     }
 
     pub fn vote(&self) -> Option<Vote> {
@@ -86,7 +94,11 @@ impl Store {
     }
 
     pub fn committed(&self) -> Option<LogId> {
-        *self.held.committed.lock().expect("no holder panics")
+        self.held.committed()
+    }
+
+    pub fn healer(&self) -> &Healer {
+        &self.healer
     }
 
     /// Returns when everything up to `index` is on this node's disk: only then does the disk's log show
@@ -138,12 +150,17 @@ impl Store {
         self.queue.send(request).map_err(|_| ended())
     }
 
-    /// Entries of `range`, from its start on, at least one if the log has any of it.
     async fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<RaftEntry>> {
+        convert(self.log_entries(range, bytes_max).await?)
+    }
+
+    /// Entries of `range`, from its start on, at least one if the log has any of it.
+    pub async fn log_entries(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let mut healed = 0;
         loop {
             let View { disk, held, epoch } = self.held.tail().view(range.clone(), bytes_max);
             if disk.is_empty() {
-                return convert(held);
+                return Ok(held);
             }
             let reader = self.reader.clone();
             let wanted = disk.clone();
@@ -161,14 +178,29 @@ impl Store {
                     }
                     return Err(io::Error::other(format!("entries before {first_index} are gone and were not purged")));
                 }
-                Err(error) => return Err(io::Error::other(error)),
+                Err(error) => {
+                    self.heal(&error, &mut healed).await.map_err(|_| io::Error::other(error))?;
+                    continue;
+                }
             };
             match entries.last() {
                 None => return Err(io::Error::other(format!("entry {} is not on the disk", disk.start))),
                 Some(last) if last.id.index + 1 == disk.end => entries.extend(held),
                 Some(_) => {}
             }
-            return convert(entries);
+            return Ok(entries);
+        }
+    }
+
+    /// Returns when it is worth while to read again what could not be read, for the `healed`th time.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub async fn heal(&self, error: &ReadError, healed: &mut u32) -> Result<(), String> {
+        *healed += 1;
+        match error.index_at() {
+            Some(index) if *healed <= HEALED_MAX => self.healer.heal(index).await,
+            _ => Err(error.to_string()),
         }
     }
 
@@ -299,7 +331,8 @@ impl RaftLogReader<TypeConfig> for Store {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<RaftEntry>> {
-        let mut entries = self.read(start..end, READ_BYTES_MAX).await?;
+        let bytes_max = if buggify!("few_entries") { 1 } else { READ_BYTES_MAX };
+        let mut entries = self.read(start..end, bytes_max).await?;
         if entries.first().is_some_and(|first| first.index() != start) {
             // Purged. An answer that starts later would be taken for the entry asked for; an error is
             // fatal to openraft. To nothing it answers with a pause, and then finds the snapshot.

@@ -12,6 +12,7 @@
 //! `next_index`: what a truncation left there is out of reach before the writer has removed it.
 
 use seedlog_log::{Entry, EntryId};
+use seedlog_runtime::buggify;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -149,7 +150,8 @@ impl Tail {
         while self.held.get(self.durable).is_some_and(|held| held.entry.id.index <= upto && held.epoch <= epoch) {
             self.durable += 1;
         }
-        while self.held_bytes > self.keep_bytes_max && self.durable > 0 {
+        let keep_bytes_max = if buggify!("tail_forgotten") { 0 } else { self.keep_bytes_max };
+        while self.held_bytes > keep_bytes_max && self.durable > 0 {
             self.forget_front();
         }
     }
@@ -163,7 +165,7 @@ impl Tail {
     /// Where the entries of `range` are to be found; what the log does not have is left out at
     /// either end.
     pub fn view(&self, range: Range<u64>, bytes_max: usize) -> View {
-        let from = range.start.max(self.first_index());
+        let from = range.start.max(self.first_index()).min(self.next_index());
         let to = range.end.min(self.next_index()).max(from);
         let disk = from..to.min(self.held_from()).max(from);
         let mut held = Vec::new();
@@ -223,6 +225,16 @@ mod tests {
         tail.synced(11, 0);
         assert_eq!(seen(&tail), (0..12, vec![id(1, 12)]));
         assert_eq!(tail.durable_end(), 12);
+    }
+
+    #[test]
+    fn behind_the_end_there_is_nothing() {
+        let mut tail = ten();
+        tail.append(&entries(1, 10..13)).unwrap();
+        for range in [13..14, 20..30, 5..5] {
+            let view = tail.view(range, 0);
+            assert!(view.disk.is_empty() && view.held.is_empty());
+        }
     }
 
     #[test]

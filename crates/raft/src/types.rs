@@ -122,7 +122,9 @@ pub fn encode_membership(membership: &Membership) -> Bytes {
     serde_json::to_vec(membership).expect("numbers and strings always encode").into()
 }
 
-fn decode_membership(payload: &[u8]) -> Result<Membership, BadPayload> {
+/// # Errors
+/// If it does not decode.
+pub fn decode_membership(payload: &[u8]) -> Result<Membership, BadPayload> {
     serde_json::from_slice(payload).map_err(|_| BadPayload { what: "membership", length: payload.len() })
 }
 

@@ -60,7 +60,12 @@ pub fn from_ballot(ballot: Option<v1::Ballot>) -> Result<Vote, Malformed> {
 }
 
 fn entry(entry: &RaftEntry) -> v1::Entry {
-    let Entry { id, kind, time_ms, payload } = types::to_log(entry);
+    of_log(types::to_log(entry))
+}
+
+/// As it is in the log, byte for byte.
+pub fn of_log(entry: Entry) -> v1::Entry {
+    let Entry { id, kind, time_ms, payload } = entry;
     let kind = match kind {
         Kind::Records => v1::Kind::Records,
         Kind::Blank => v1::Kind::Blank,
@@ -71,6 +76,12 @@ fn entry(entry: &RaftEntry) -> v1::Entry {
 }
 
 fn from_entry(entry: v1::Entry) -> Result<RaftEntry, Malformed> {
+    types::from_log(for_log(entry)?).map_err(|_| Malformed { what: "membership" })
+}
+
+/// # Errors
+/// If it has no id, or no kind that is known.
+pub fn for_log(entry: v1::Entry) -> Result<Entry, Malformed> {
     let kind = match entry.kind() {
         v1::Kind::Records => Kind::Records,
         v1::Kind::Blank => Kind::Blank,
@@ -79,8 +90,7 @@ fn from_entry(entry: v1::Entry) -> Result<RaftEntry, Malformed> {
         v1::Kind::Unspecified => return Err(Malformed { what: "kind of entry" }),
     };
     let v1::LogId { term, index } = need(entry.id, "entry id")?;
-    let entry = Entry { id: EntryId { term, index }, kind, time_ms: entry.time_ms, payload: entry.payload };
-    types::from_log(entry).map_err(|_| Malformed { what: "membership" })
+    Ok(Entry { id: EntryId { term, index }, kind, time_ms: entry.time_ms, payload: entry.payload })
 }
 
 pub fn append(request: &AppendEntriesRequest<TypeConfig>) -> v1::AppendRequest {
@@ -156,6 +166,30 @@ pub fn from_voted(response: v1::VoteResponse) -> Result<VoteResponse<TypeConfig>
     Ok(VoteResponse::new(from_ballot(response.ballot)?, response.last.map(from_log_id), response.granted))
 }
 
+pub fn pre_vote(request: &VoteRequest<TypeConfig>) -> v1::PreVoteRequest {
+    let v1::VoteRequest { candidate, last, .. } = vote(request);
+    v1::PreVoteRequest { route: None, candidate, last }
+}
+
+/// # Errors
+/// As [`from_vote`].
+pub fn from_pre_vote(request: v1::PreVoteRequest) -> Result<VoteRequest<TypeConfig>, Malformed> {
+    let v1::PreVoteRequest { candidate, last, .. } = request;
+    from_vote(v1::VoteRequest { candidate, last, ..v1::VoteRequest::default() })
+}
+
+pub fn pre_voted(response: &VoteResponse<TypeConfig>) -> v1::PreVoteResponse {
+    let v1::VoteResponse { ballot, granted, last } = voted(response);
+    v1::PreVoteResponse { ballot, granted, last }
+}
+
+/// # Errors
+/// As [`from_voted`].
+pub fn from_pre_voted(response: v1::PreVoteResponse) -> Result<VoteResponse<TypeConfig>, Malformed> {
+    let v1::PreVoteResponse { ballot, granted, last } = response;
+    from_voted(v1::VoteResponse { ballot, granted, last })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,12 +235,15 @@ mod tests {
         }
         for granted in [true, false] {
             let response = VoteResponse::new(Vote::new(4, 2), Some(at(1, 1)), granted);
-            assert_eq!(from_voted(voted(&response)), Ok(response));
+            assert_eq!(from_voted(voted(&response)).as_ref(), Ok(&response));
+            assert_eq!(from_pre_voted(pre_voted(&response)), Ok(response));
         }
         for leadership_transfer in [true, false] {
             let request = VoteRequest { leadership_transfer, ..VoteRequest::new(Vote::new(4, 2), None) };
             assert_eq!(from_vote(vote(&request)), Ok(request));
         }
+        let request = VoteRequest::new(Vote::new(4, 2), Some(at(3, 9)));
+        assert_eq!(from_pre_vote(pre_vote(&request)), Ok(request));
     }
 
     #[test]
@@ -217,6 +254,7 @@ mod tests {
         let request = v1::AppendRequest { leader, entries, ..v1::AppendRequest::default() };
         assert_eq!(from_append(request).unwrap_err(), Malformed { what: "kind of entry" });
         assert_eq!(from_appended(v1::AppendResponse::default()).unwrap_err(), Malformed { what: "result" });
+        assert_eq!(from_pre_vote(v1::PreVoteRequest::default()).unwrap_err(), Malformed { what: "ballot" });
         assert_eq!(destination(None).unwrap_err(), Malformed { what: "route" });
         assert_eq!(destination(Some(&v1::Route::default())).unwrap_err(), Malformed { what: "cluster id" });
     }

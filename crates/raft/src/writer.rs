@@ -11,8 +11,8 @@ use crate::store::Held;
 use crate::types::{TypeConfig, Vote};
 use crate::vote::VoteFile;
 use openraft::storage::IOFlushed;
-use seedlog_log::{Checkpoint, Entry, Reader, WriteError};
-use seedlog_runtime::{blocking, blocking_in_turn, clock, spawn};
+use seedlog_log::{Checkpoint, Entry, Reader, Remade, WriteError};
+use seedlog_runtime::{blocking, blocking_in_turn, buggify, clock, spawn};
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io;
@@ -50,6 +50,16 @@ pub enum Request {
     Install {
         checkpoint: Checkpoint,
         done: Done,
+    },
+    /// Whatever comes next goes into another segment than the one with this entry.
+    Close {
+        index: u64,
+        done: Done,
+    },
+    /// Puts a segment that was made anew in its place. False if that is not there any more.
+    Adopt {
+        remade: Box<Remade>,
+        done: oneshot::Sender<io::Result<bool>>,
     },
     /// Time to look whether the log is idle.
     Tick,
@@ -147,7 +157,7 @@ impl Writer {
                     self.batch().await;
                 }
                 Request::Committed { index } => self.log().set_committed(index),
-                Request::Truncate { from } => self.write(move |log| log.truncate_from(from)).await,
+                Request::Truncate { from } => drop(self.write(move |log| log.truncate_from(from)).await),
                 Request::Purge { upto } => {
                     self.write(move |log| log.purge(upto)).await;
                     self.held.freed(self.reader.first_index());
@@ -161,6 +171,15 @@ impl Writer {
                 Request::Install { checkpoint, done } => {
                     self.write(move |log| log.install(&checkpoint)).await;
                     self.answer(done);
+                }
+                Request::Close { index, done } => {
+                    self.write(move |log| log.close(index)).await;
+                    self.answer(done);
+                }
+                Request::Adopt { remade, done } => {
+                    let adopted = self.write(move |log| log.adopt(&remade)).await;
+                    // Whoever asked may have gone.
+                    let _ = done.send(self.outcome().map(|()| adopted.unwrap_or_default()));
                 }
                 Request::Tick => self.tick().await,
                 Request::Shutdown { done } => {
@@ -211,6 +230,9 @@ impl Writer {
                     batch.append(&mut entries);
                     if rest.is_empty() {
                         flushed.push(callback);
+                        if buggify!("small_batch") {
+                            break;
+                        }
                         continue;
                     }
                     let rest = Request::Append { entries: rest, epoch: appended_in, flushed: callback };
@@ -250,7 +272,7 @@ impl Writer {
     }
 
     async fn tick(&mut self) {
-        if self.idle.since.elapsed() < IDLE {
+        if self.idle.since.elapsed() < IDLE && !buggify!("early_seal") {
             self.arm();
         } else if self.log().unsealed() {
             self.write(seedlog_log::Writer::seal).await;
@@ -278,9 +300,10 @@ impl Writer {
     }
 
     /// One blocking step on the log. A failure is noted, for good.
-    async fn write<F>(&mut self, step: F)
+    async fn write<F, R>(&mut self, step: F) -> Option<R>
     where
-        F: FnOnce(&mut seedlog_log::Writer) -> Result<(), WriteError> + Send + 'static,
+        F: FnOnce(&mut seedlog_log::Writer) -> Result<R, WriteError> + Send + 'static,
+        R: Send + 'static,
     {
         let mut log = self.log.take().expect("no step is under way");
         let (log, result) = blocking(move || {
@@ -289,15 +312,18 @@ impl Writer {
         })
         .await;
         self.log = Some(log);
-        self.note(result);
+        self.note(result)
     }
 
-    fn note(&mut self, result: Result<(), impl Display>) {
-        if let Err(error) = result {
-            let reason = error.to_string();
-            self.stop.fail(&reason);
-            self.failed.get_or_insert(reason);
-        }
+    fn note<R>(&mut self, result: Result<R, impl Display>) -> Option<R> {
+        let error = match result {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        self.stop.fail(&reason);
+        self.failed.get_or_insert(reason);
+        None
     }
 
     fn outcome(&self) -> io::Result<()> {
@@ -313,7 +339,11 @@ impl Writer {
     fn refuse(&self, request: Request) -> Option<oneshot::Sender<()>> {
         match request {
             Request::Append { flushed, .. } => flushed.io_completed(self.outcome()),
-            Request::Vote { done, .. } | Request::Install { done, .. } => self.answer(done),
+            Request::Vote { done, .. } | Request::Install { done, .. } | Request::Close { done, .. } => {
+                self.answer(done);
+            }
+            // As above.
+            Request::Adopt { done, .. } => drop(done.send(self.outcome().map(|()| false))),
             Request::Shutdown { done } => return Some(done),
             Request::Committed { .. } | Request::Truncate { .. } | Request::Purge { .. } | Request::Tick => {}
         }

@@ -6,10 +6,13 @@ use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
 use seedlog_raft::{ChangeError, Node, NodeConfig, Peer, ProduceError, Role, add_peer_service};
-use seedlog_runtime::disk::SimDisk;
+use seedlog_runtime::disk::{Disk as _, SimDisk};
 use seedlog_runtime::rpc::{Listener, Services};
+use seedlog_runtime::sim::{AnyMessage, Call, Versions, set_versions};
 use seedlog_runtime::{clock, select};
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -301,4 +304,95 @@ async fn a_leader_without_room_hands_over_to_a_voter_that_has_some_and_full_ones
     machines[other].disk.set_space_bytes(None);
     clock::sleep(Duration::from_secs(1)).await;
     machines[other].produce("room again").await;
+}
+
+#[tokio::test]
+async fn what_a_disk_lost_comes_back_from_the_others() {
+    let machines = cluster().await;
+    let text = |number: u64| format!("record {number}");
+    for number in 0..200 {
+        assert_eq!(machines[0].produce(&text(number)).await, number);
+    }
+    let dir = Path::new("/groups/0");
+    for round in 0..6 {
+        let hurt = &machines[round % 3];
+        // Sealed by then: what is in the newest segment had been synced, and the log says so.
+        clock::sleep(Duration::from_secs(1)).await;
+        hurt.kill();
+        let mut stores = hurt.disk.list(dir).unwrap();
+        stores.retain(|name| name.ends_with(".store"));
+        assert!(stores.len() > 8, "{stores:?}");
+        let path = |at: usize| dir.join(&stores[at]);
+        match round / 3 {
+            0 => {
+                for at in [1, 2, 5] {
+                    for extension in ["state", "index", "store"] {
+                        hurt.disk.remove(&path(at).with_extension(extension)).unwrap();
+                    }
+                }
+                hurt.disk.sync_dir(dir).unwrap();
+            }
+            _ => {
+                for at in 0..stores.len() - 1 {
+                    assert!(hurt.disk.corrupt(&path(at), 200, 0x40));
+                }
+                assert!(hurt.disk.break_sector(&path(3), 100));
+            }
+        }
+        Handle::current().restart(hurt.id);
+        for number in 0..200 {
+            assert_eq!(hurt.read(number).await, text(number), "round {round}");
+        }
+    }
+    assert_eq!(machines[1].produce(&text(200)).await, 200);
+}
+
+/// A node that is of a version without raft.v1 Entries, and how often it was asked for some.
+#[derive(Clone, Default)]
+struct WithoutEntries {
+    address: String,
+    asked: Arc<AtomicU32>,
+}
+
+impl Versions for WithoutEntries {
+    fn have(&self, call: Call<'_>) -> bool {
+        let is_it = call.path.ends_with("/Entries") && call.server.to_string() == self.address;
+        self.asked.fetch_add(u32::from(is_it), Ordering::Relaxed);
+        !is_it
+    }
+
+    fn common(&self, _: Call<'_>, _: bool, message: AnyMessage) -> Result<AnyMessage, tonic::Status> {
+        Ok(message)
+    }
+}
+
+#[tokio::test]
+async fn what_a_disk_lost_comes_back_although_who_is_asked_first_is_too_old_to_know_what_for() {
+    let machines = cluster().await;
+    let text = |number: u64| format!("record {number}");
+    for number in 0..200 {
+        assert_eq!(machines[0].produce(&text(number)).await, number);
+    }
+    clock::sleep(Duration::from_secs(1)).await;
+    let old = WithoutEntries { address: address(2), ..WithoutEntries::default() };
+    set_versions(old.clone());
+    let (dir, hurt) = (Path::new("/groups/0"), &machines[0]);
+    let mut stores = hurt.disk.list(dir).unwrap();
+    stores.retain(|name| name.ends_with(".store"));
+    let damage = |at: usize| assert!(hurt.disk.break_sector(&dir.join(&stores[at]), 200));
+    // While it runs, and at a start.
+    for (damaged, starts) in [([1, 2], false), ([3, 4], true)] {
+        old.asked.store(0, Ordering::Relaxed);
+        if starts {
+            hurt.kill();
+        }
+        damaged.into_iter().for_each(damage);
+        if starts {
+            Handle::current().restart(hurt.id);
+        }
+        for number in 0..200 {
+            assert_eq!(hurt.read(number).await, text(number), "at a start: {starts}");
+        }
+        assert!(old.asked.load(Ordering::Relaxed) > 0, "at a start: {starts}: nobody had to go on to the next one");
+    }
 }

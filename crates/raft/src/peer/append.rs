@@ -10,6 +10,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use openraft::errors::Fatal;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use seedlog_api::raft_v1 as v1;
+use seedlog_runtime::buggify;
 use std::sync::{Arc, Mutex};
 use tonic::Status;
 
@@ -76,6 +77,10 @@ fn take(
                     return None;
                 }
             };
+            if buggify!("append_ended") {
+                ended.with(Status::unavailable("this node has had enough"));
+                return None;
+            }
             // The log store must never see a full disk. What keeps the cluster together is small, and what
             // the reserve is for.
             let bytes = request.entries.iter().map(bytes_of).sum();

@@ -190,7 +190,7 @@ pub fn from_failure(failure: v1::Failure) -> ProduceError {
     let leader = (failure.leader_id != 0)
         .then(|| LeaderHint { node_id: failure.leader_id, rpc_addr: failure.leader_rpc_addr.clone() });
     match failure.kind() {
-        FailureKind::Unknown => ProduceError::Unknown { reason: failure.reason },
+        FailureKind::Unspecified => ProduceError::Unknown { reason: failure.reason },
         FailureKind::NotLeader | FailureKind::Stopped => ProduceError::NotLeader { leader },
         FailureKind::DiskFull => {
             let v1::Failure { wanted_bytes, free_bytes, reserve_bytes, .. } = failure;

@@ -2,11 +2,13 @@
 
 mod append;
 mod forward;
+mod lend;
 mod network;
 mod overdue;
 mod room;
 mod service;
 
 pub use forward::{Applied, Forwarder};
-pub use network::Peers;
-pub use service::add_peer_service;
+pub use lend::{Asked, understand};
+pub use network::{Peers, why_not};
+pub use service::{add_lending_service, add_peer_service};

@@ -1,5 +1,6 @@
 //! The way to the other nodes.
 
+use super::lend::Asked;
 use super::overdue::Owed;
 use crate::addresses::Addresses;
 use crate::error::LeaderHint;
@@ -25,8 +26,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// While a follower owes an answer, what is appended meanwhile gathers into one request, as it does in front of its
+/// disk: each request wakes a dozen tasks on the way there and back. No longer than this, since on a long way it would
+/// be the way that is waited for.
+const GATHER_MAX: Duration = Duration::from_millis(2);
 
 type Client = RaftClient<Channel>;
 type Failure = RPCError<TypeConfig>;
@@ -88,6 +94,16 @@ impl Peers {
         Ok(as_encoded(within(self.patience, client.room(request)).await?.into_inner())?.bytes)
     }
 
+    /// Entries that this node has lost.
+    ///
+    /// # Errors
+    /// If it does not answer in time.
+    pub async fn entries(&self, node_id: u64, known: &str, asked: &Asked) -> Result<v1::EntriesResponse, Status> {
+        let mut client = self.client(node_id, known)?;
+        let request = asked.request(self.route(node_id));
+        as_encoded(within(self.patience, client.entries(request)).await?.into_inner())
+    }
+
     /// # Errors
     /// What the leader says, or that it does not answer in time.
     pub async fn change(&self, leader: &LeaderHint, change: v1::change_request::Change) -> Result<(), v1::Failure> {
@@ -110,6 +126,14 @@ fn dial(address: &str) -> Result<Client, Status> {
 async fn within<T>(longest: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     let late = |_| Err(Status::deadline_exceeded(format!("no answer within {longest:?}")));
     clock::timeout(longest, call).await.unwrap_or_else(late)
+}
+
+/// Why a node did not do what it was asked, for people. One that does not know the call says nothing itself.
+pub fn why_not(status: &Status) -> String {
+    match status.code() {
+        Code::Unimplemented => "it is of a version that does not know what it was asked".to_owned(),
+        _ => status.message().to_owned(),
+    }
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -180,11 +204,14 @@ impl Link {
         pre: bool,
     ) -> Result<VoteResponse<TypeConfig>, Failure> {
         let mut client = self.client()?;
-        let request = v1::VoteRequest { route: self.route(), ..wire::vote(&request) };
-        let call: BoxFuture<'_, _> =
-            if pre { Box::pin(client.pre_vote(request)) } else { Box::pin(client.vote(request)) };
-        let answer = self.call(RPCTypes::Vote, longest, call).await?;
-        wire::from_voted(answer).map_err(|malformed| self.malformed(malformed))
+        let voted = if pre {
+            let request = v1::PreVoteRequest { route: self.route(), ..wire::pre_vote(&request) };
+            wire::from_pre_voted(self.call(RPCTypes::Vote, longest, client.pre_vote(request)).await?)
+        } else {
+            let request = v1::VoteRequest { route: self.route(), ..wire::vote(&request) };
+            wire::from_voted(self.call(RPCTypes::Vote, longest, client.vote(request)).await?)
+        };
+        voted.map_err(|malformed| self.malformed(malformed))
     }
 }
 
@@ -218,7 +245,10 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let owed = Owed::default();
             let route = self.route();
             let first = v1::AppendRequest { route, ..wire::append(&first) };
-            let rest = requests.map(|request| wire::append(&request));
+            let rest = stream::unfold((requests, owed.clone()), |(mut requests, owed)| async move {
+                owed.settled(GATHER_MAX).await;
+                requests.next().await.map(|request| (wire::append(&request), (requests, owed)))
+            });
             let counted = owed.clone();
             let requests =
                 stream::iter([first]).chain(rest).inspect(move |request| counted.sent(request.encoded_len()));

@@ -2,6 +2,7 @@
 //! be answered, and a large request on a slow link has its time to get there.
 
 use seedlog_runtime::clock::{self, Instant};
+use seedlog_runtime::select;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +16,8 @@ const RATE_MIN: u64 = 512 << 10;
 pub struct Owed {
     inner: Arc<Mutex<Inner>>,
     some: Arc<Notify>,
+    /// There is one request less.
+    fewer: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -24,15 +27,18 @@ struct Inner {
     bytes: usize,
     /// The last answer, or the first request after none was owed.
     since: Option<Instant>,
+    last_sent: Option<Instant>,
 }
 
 impl Owed {
     pub fn sent(&self, bytes: usize) {
         let mut inner = self.inner.lock().expect("no holder panics");
+        let now = clock::now();
         if inner.requests.is_empty() {
-            inner.since = Some(clock::now());
+            inner.since = Some(now);
             self.some.notify_one();
         }
+        inner.last_sent = Some(now);
         inner.requests.push_back(bytes);
         inner.bytes += bytes;
     }
@@ -42,6 +48,27 @@ impl Owed {
         let bytes = inner.requests.pop_front().unwrap_or_default();
         inner.bytes -= bytes;
         inner.since = (!inner.requests.is_empty()).then(clock::now);
+        self.fewer.notify_one();
+    }
+
+    /// Returns when nothing is owed, or `longest` after the last request was sent. For one who asks at a time.
+    pub async fn settled(&self, longest: Duration) {
+        let Some(sent) = self.last_sent() else { return };
+        let nothing_owed = async {
+            while self.last_sent().is_some() {
+                self.fewer.notified().await;
+            }
+        };
+        select! {
+            () = nothing_owed => {}
+            () = clock::sleep_until(sent + longest) => {}
+        }
+    }
+
+    /// When the last request was sent, if any is owed an answer.
+    fn last_sent(&self) -> Option<Instant> {
+        let inner = self.inner.lock().expect("no holder panics");
+        inner.last_sent.filter(|_| !inner.requests.is_empty())
     }
 
     fn deadline(&self, patience: Duration) -> Option<Instant> {
@@ -88,6 +115,22 @@ mod tests {
         owed.sent(1);
         owed.answered();
         assert!(is_overdue(&owed, 5 * MS, 10_000 * MS).await);
+    }
+
+    #[tokio::test]
+    async fn what_comes_next_gathers_until_the_answer_but_not_for_long() {
+        let owed = Owed::default();
+        owed.settled(Duration::MAX).await;
+        owed.sent(1);
+        owed.sent(1);
+        owed.answered();
+        let start = clock::now();
+        owed.settled(5 * MS).await;
+        assert!(start.elapsed() >= 4 * MS, "one is owed still");
+        let waits = owed.clone();
+        let settled = tokio::spawn(async move { waits.settled(Duration::MAX).await });
+        owed.answered();
+        settled.await.unwrap();
     }
 
     #[tokio::test]

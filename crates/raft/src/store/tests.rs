@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::applied::Progress;
+use crate::heal::Healer;
 use crate::machine::Machine;
 use crate::space::Space;
 use crate::stop::Stop;
@@ -36,7 +37,7 @@ fn open(disk: &SimDisk) -> (Store, Machine) {
         stop: Stop::new(),
     });
     let start = opened.reader.first_checkpoint();
-    let store = Store::new(held, queue, opened.reader);
+    let store = Store::new(held, queue, opened.reader, Healer::nobody());
     let progress = Progress::new((&recovered.checkpoint).into());
     (store.clone(), Machine::new(recovered.checkpoint, start, store, progress))
 }
