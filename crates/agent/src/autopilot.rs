@@ -5,7 +5,7 @@
 use seedlog_gossip::{Member, Members, State};
 use seedlog_raft::{ChangeError, LAG_MAX, Node, Peer, Role, Status};
 use seedlog_runtime::clock::{self, Instant};
-use seedlog_runtime::{select, watch};
+use seedlog_runtime::{buggify, select, watch};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ pub async fn follow(node: Node, mut seen: watch::Receiver<Arc<Members>>, grace: 
         let change = decide(&status, &members, now, grace);
         let failed = change.is_some();
         if let Some(change) = change
+            && !buggify!("autopilot_hesitates")
             && carry_out(&node, change).await
         {
             continue;

@@ -41,6 +41,10 @@ pub struct Config {
     pub in_flight_bytes_max: usize,
     /// Below this much free space nothing is produced any more.
     pub reserve_bytes: u64,
+    /// The log is read again and again to find damage, at most so fast; 0: never.
+    pub scrub_bytes_per_s: u64,
+    /// Between two such readings.
+    pub scrub_pause: Duration,
 }
 
 impl Config {
@@ -65,6 +69,8 @@ impl Config {
             heartbeat: node.heartbeat,
             in_flight_bytes_max: node.in_flight_bytes_max,
             reserve_bytes: node.reserve_bytes,
+            scrub_bytes_per_s: node.scrub_bytes_per_s,
+            scrub_pause: node.scrub_pause,
         }
     }
 }

@@ -17,5 +17,5 @@ mod start;
 pub use agent::Agent;
 pub use config::{BadConfig, Config};
 pub use error::StartError;
-pub use seedlog_raft::StopReason;
+pub use seedlog_raft::{Healed, StopReason};
 pub use seedlog_server::Limits;

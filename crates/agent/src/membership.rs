@@ -2,23 +2,20 @@
 
 use seedlog_gossip::{Gossip, Members};
 use seedlog_log::DataDir;
-use seedlog_raft::Node;
-use seedlog_runtime::{blocking, select, watch};
+use seedlog_raft::{Addresses, Node};
+use seedlog_runtime::{blocking, watch};
 use std::sync::{Arc, Mutex};
 
-/// Raft dials the others where they were last heard of.
-pub async fn follow_addresses(node: Node, cluster_id: u128, mut seen: watch::Receiver<Arc<Members>>) {
+/// The others are dialled where they were last heard of. Ends with the gossip.
+pub async fn follow_addresses(addresses: Addresses, cluster_id: u128, mut seen: watch::Receiver<Arc<Members>>) {
     loop {
         for known in seen.borrow_and_update().others.values() {
             if known.is_alive() && known.member.cluster_id == cluster_id {
-                node.addresses().set(known.member.node_id, &known.member.rpc_addr);
+                addresses.set(known.member.node_id, &known.member.rpc_addr);
             }
         }
-        select! {
-            _ = node.stopped() => return,
-            changed = seen.changed() => if changed.is_err() {
-                return;
-            },
+        if seen.changed().await.is_err() {
+            return;
         }
     }
 }

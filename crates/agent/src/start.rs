@@ -11,11 +11,12 @@ use crate::membership::{follow_addresses, note_member};
 use rand::Rng;
 use seedlog_gossip::{Gossip, Member};
 use seedlog_log::{DataDir, Identity};
-use seedlog_raft::{Node, NodeConfig};
+use seedlog_raft::{Node, NodeConfig, Outside, Repairing};
 use seedlog_runtime::disk::Disk;
-use seedlog_runtime::select;
 use seedlog_runtime::udp::Socket;
+use seedlog_runtime::{select, watch};
 use seedlog_server::{Front, Hearsay, NoHearsay, Service, Stopping};
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -116,7 +117,16 @@ async fn begin(
     let mut node_config = node_config(config, identity, advertised.to_owned());
     node_config.bootstrap = begins;
     node_config.log.create &= !data_dir.has_log();
-    let node = Node::start(disk, data_dir.group_dir(), node_config).await?;
+    let outside = Outside { hears: gossip.is_some(), ..Outside::default() };
+    if let Some(gossip) = &gossip {
+        let following = follow_addresses(outside.addresses.clone(), identity.cluster_id, gossip.members());
+        drop(seedlog_runtime::spawn(following));
+    }
+    let repairing = outside.repairing.subscribe();
+    let node = select! {
+        node = Node::start_within(disk, data_dir.group_dir(), node_config, outside) => node?,
+        never = show_repair(&front, repairing) => match never {},
+    };
     // A log that was begun and whose cluster was not: the first start was cut short.
     if !begins && node.is_pristine() && gossip.is_none() {
         node.shutdown().await;
@@ -127,7 +137,6 @@ async fn begin(
     drop(seedlog_runtime::spawn(note_member(node.clone(), data_dir.clone(), gossip.clone())));
     if let Some(gossip) = &gossip {
         let (seen, grace) = (gossip.members(), config.dead_server_grace);
-        drop(seedlog_runtime::spawn(follow_addresses(node.clone(), identity.cluster_id, seen.clone())));
         drop(seedlog_runtime::spawn(autopilot::follow(node.clone(), seen, grace)));
     }
     let hearsay: Box<dyn Hearsay> = match &gossip {
@@ -138,6 +147,20 @@ async fn begin(
     let service = Service::new(node.clone(), identity.cluster_id, advertised.to_owned(), limits, stopping, hearsay);
     front.open(service, |services| seedlog_raft::add_peer_service(services, node.clone()));
     Ok((identity, node, gossip, data_dir))
+}
+
+/// Whoever asks is told how the repair goes, and other nodes are given what this one has.
+async fn show_repair(front: &Front, mut repairing: watch::Receiver<Option<Repairing>>) -> Infallible {
+    loop {
+        let shown = repairing.borrow_and_update().clone();
+        if let Some(repairing) = shown {
+            front.is_about(repairing.about.clone());
+            front.also_serve(|services| seedlog_raft::add_lending_service(services, &repairing));
+        }
+        if repairing.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 fn nothing_to_join(config: &Config) -> StartError {
@@ -224,6 +247,8 @@ fn node_config(config: &Config, identity: Identity, rpc_addr: String) -> NodeCon
         produce_bytes_max: config.limits.batch_bytes_max + BATCH_OVERHEAD_BYTES as usize,
         in_flight_bytes_max: config.in_flight_bytes_max,
         reserve_bytes: config.reserve_bytes,
+        scrub_bytes_per_s: config.scrub_bytes_per_s,
+        scrub_pause: config.scrub_pause,
         node_name: config.node_name.clone(),
         ..NodeConfig::new(identity.node_id, identity.cluster_id, rpc_addr)
     }

@@ -6,7 +6,8 @@ use seedlog_agent::{Agent, Config};
 use seedlog_api::ApiError;
 use seedlog_api::v1::log_client::LogClient;
 use seedlog_api::v1::{
-    ConsumeRequest, ConsumeResponse, GetServersRequest, Header, ProduceRequest, ProduceResponse, Record, Role, Start,
+    ConsumeRequest, ConsumeResponse, GetServersRequest, Header, Origin, ProduceRequest, ProduceResponse, Record, Role,
+    Start,
 };
 use seedlog_runtime::clock;
 use seedlog_runtime::disk::SimDisk;
@@ -74,6 +75,7 @@ async fn a_record_comes_back_whole_with_its_place() {
         headers: vec![Header { name: "trace".into(), value: "7".into() }],
         timestamp_ms: Some(-1),
         r#type: 4,
+        origins: vec![Origin { cluster_id: "c0ffee".repeat(5) + "c0", offset: 7, append_time_ms: 3 }],
         // The server's to say: ignored.
         offset: 99,
         term: 99,

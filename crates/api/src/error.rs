@@ -45,6 +45,9 @@ pub enum ApiError {
     /// The node does not serve yet. Nothing was written.
     #[error("this server does not serve yet: {what}")]
     Starting { what: String },
+    /// What is asked for is damaged on this server, and is put right: others have it.
+    #[error("this server puts right what it lost, try another: {what}")]
+    BeingRepaired { what: String },
     /// The node goes away. Nothing was written.
     #[error("this server is shutting down, try another")]
     ShuttingDown,
@@ -106,7 +109,7 @@ impl ApiError {
             ExpectedOffset { .. } => Code::Aborted,
             Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => Code::FailedPrecondition,
             NotAVoter { .. } | LastVoter { .. } | ChangeInProgress | ChangeRefused { .. } => Code::FailedPrecondition,
-            NoLeader | Starting { .. } | ShuttingDown | OutcomeUnknown => Code::Unavailable,
+            NoLeader | Starting { .. } | BeingRepaired { .. } | ShuttingDown | OutcomeUnknown => Code::Unavailable,
             DiskFull { .. } => Code::ResourceExhausted,
             Internal { .. } => Code::Internal,
         }
@@ -147,6 +150,7 @@ impl ApiError {
             }
             NoLeader => ("NO_LEADER", vec![]),
             Starting { what } => ("STARTING", vec![("what", what.clone())]),
+            BeingRepaired { what } => ("BEING_REPAIRED", vec![("what", what.clone())]),
             ShuttingDown => ("SHUTTING_DOWN", vec![]),
             OutcomeUnknown => ("OUTCOME_UNKNOWN", vec![]),
             DiskFull { wanted_bytes, free_bytes, reserve_bytes } => (
@@ -194,6 +198,7 @@ impl ApiError {
             "SEQUENCE_GAP" => SequenceGap { sequence: number("sequence")?, expected: number("expected")? },
             "NO_LEADER" => NoLeader,
             "STARTING" => Starting { what: text("what")? },
+            "BEING_REPAIRED" => BeingRepaired { what: text("what")? },
             "SHUTTING_DOWN" => ShuttingDown,
             "OUTCOME_UNKNOWN" => OutcomeUnknown,
             "DISK_FULL" => DiskFull {
@@ -220,7 +225,10 @@ impl ApiError {
                 details.push(LocalizedMessage { locale: "en-US".to_owned(), message: self.to_string() }.pack());
             }
             // Not for an unknown outcome: trying that again may write twice, so it is the caller's choice.
-            ApiError::NoLeader | ApiError::Starting { .. } | ApiError::ShuttingDown => {
+            ApiError::NoLeader
+            | ApiError::Starting { .. }
+            | ApiError::BeingRepaired { .. }
+            | ApiError::ShuttingDown => {
                 details.push(RetryInfo { retry_delay: Some(RETRY_AFTER.into()) }.pack());
             }
             _ => {}
@@ -287,6 +295,7 @@ mod tests {
             SequenceGap { sequence: 12, expected: 9 },
             NoLeader,
             Starting { what: "it waits for a cluster".into() },
+            BeingRepaired { what: "a payload fails its checksum at byte 104".into() },
             ShuttingDown,
             OutcomeUnknown,
             DiskFull { wanted_bytes: 9, free_bytes: 5, reserve_bytes: 67_108_864 },
@@ -305,7 +314,7 @@ mod tests {
                 ExpectedOffset { .. } | Fenced { .. } | SequenceTooOld { .. } | SequenceGap { .. } => {}
                 NoLeader | Starting { .. } | ShuttingDown | OutcomeUnknown | DiskFull { .. } | Internal { .. } => {}
                 BadServerId { .. } | UnknownServer { .. } | NotAVoter { .. } | LastVoter { .. } => {}
-                ChangeInProgress | ChangeRefused { .. } => {}
+                ChangeInProgress | ChangeRefused { .. } | BeingRepaired { .. } => {}
             }
         }
         all

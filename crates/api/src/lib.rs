@@ -12,16 +12,31 @@ pub const LEADER: &str = "seedlog-leader";
 
 pub use record::{stored, with_position};
 
-/// The package `log.v1`: messages, [`v1::log_client::LogClient`], [`v1::log_server::Log`].
+/// The package `log.v1`: messages, [`v1::log_client::LogClient`], [`v1::log_server::Log`], and the same of `admin`.
 #[allow(clippy::all)]
 pub mod v1 {
     tonic::include_proto!("log.v1");
+
+    /// `AdminService` on the wire, as services are named there; in Rust the suffixes say enough.
+    pub mod admin_client {
+        pub use super::admin_service_client::AdminServiceClient as AdminClient;
+    }
+    pub mod admin_server {
+        pub use super::admin_service_server::{AdminService as Admin, AdminServiceServer as AdminServer};
+    }
 }
 
 /// The package `raft.v1`: what the nodes of a cluster say to each other.
 #[allow(clippy::all)]
 pub mod raft_v1 {
     tonic::include_proto!("raft.v1");
+
+    pub mod raft_client {
+        pub use super::raft_service_client::RaftServiceClient as RaftClient;
+    }
+    pub mod raft_server {
+        pub use super::raft_service_server::{RaftService as Raft, RaftServiceServer as RaftServer};
+    }
 }
 
 /// The compiled protos of the public API, for server reflection.

@@ -1,4 +1,4 @@
-//! `log.v1.Admin`: trim, retention, fence, describe; and who belongs to the cluster.
+//! `log.v1.AdminService`: trim, retention, fence, describe; and who belongs to the cluster.
 
 use crate::heard::HeardState;
 use crate::produce::default_log;
@@ -6,11 +6,11 @@ use crate::servers;
 use crate::service::Service;
 use seedlog_api::ApiError;
 use seedlog_api::v1::{
-    DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Fencing, RemoveServerRequest, RemoveServerResponse,
-    ReplaceServerRequest, ReplaceServerResponse, Retention, SetRetentionRequest, SetRetentionResponse,
-    TransferLeaderRequest, TransferLeaderResponse, TrimRequest, TrimResponse,
+    DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Fencing, RememberedProducer, RemoveServerRequest,
+    RemoveServerResponse, ReplaceServerRequest, ReplaceServerResponse, Retention, SetRetentionRequest,
+    SetRetentionResponse, TransferLeaderRequest, TransferLeaderResponse, TrimRequest, TrimResponse,
 };
-use seedlog_log::Fence;
+use seedlog_log::{Fence, LastBatch, PRODUCERS_MAX};
 use seedlog_raft::{Description, Peer};
 
 impl Service {
@@ -48,6 +48,11 @@ impl Service {
     /// See the table in [`ApiError`].
     pub async fn describe(&self, request: DescribeRequest) -> Result<DescribeResponse, ApiError> {
         default_log(&request.log)?;
+        // Before the rest: then it is not remembered only if it was not, or was forgotten, by what `producers` says.
+        let producer = match request.producer_id.as_str() {
+            "" => None,
+            id => self.node().producer(id).await.map_err(crate::error::read)?,
+        };
         let Description { first_offset, next_offset, last_time_ms, fence, retention: kept, producers, segments, bytes } =
             self.node().describe().await.map_err(crate::error::read)?;
         Ok(DescribeResponse {
@@ -57,10 +62,13 @@ impl Service {
             fencing: Some(fencing(fence)),
             retention: Some(retention(kept)),
             producers: producers as u32,
+            producers_max: PRODUCERS_MAX as u32,
             segments: u32::try_from(segments).unwrap_or(u32::MAX),
             bytes,
             record_bytes_max: self.limits().record_bytes_max as u64,
             batch_bytes_max: self.limits().batch_bytes_max as u64,
+            producer: producer
+                .map(|LastBatch { next_sequence, next_offset }| RememberedProducer { next_sequence, next_offset }),
         })
     }
 

@@ -104,6 +104,7 @@ pub fn read(error: ReadError) -> ApiError {
             ApiError::NoLeader
         }
         ReadError::Stopped(reason) => stopped(reason),
+        ReadError::BeingRepaired(error) => ApiError::BeingRepaired { what: error.to_string() },
         ReadError::Log(error) => unreadable(error),
     }
 }
@@ -114,7 +115,7 @@ fn unreadable(error: seedlog_log::ReadError) -> ApiError {
 }
 
 /// Nothing was done: whoever asked may ask another node. A node that failed says so itself, in its log.
-fn stopped(reason: StopReason) -> ApiError {
+pub fn stopped(reason: StopReason) -> ApiError {
     match reason {
         StopReason::Shutdown | StopReason::Failed(_) => ApiError::ShuttingDown,
     }

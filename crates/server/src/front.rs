@@ -45,15 +45,22 @@ impl Front {
     pub fn new(rpc_addr: &str, what: &str, stopping: Stopping) -> Front {
         let stage = watch::channel(Stage::Starting { what: what.to_owned(), rpc_addr: rpc_addr.to_owned() }).0;
         let healthy = watch::channel(false).0;
-        let seen = stage.clone();
+        let services = watch::channel(Services::new()).0;
+        let front = Front { rpc_addr: rpc_addr.to_owned(), stopping, stage, services, healthy };
+        front.also_serve(|services| services);
+        front
+    }
+
+    /// Serves what `add` adds, before there is a log.
+    pub fn also_serve(&self, add: impl FnOnce(Services) -> Services) {
+        let seen = self.stage.clone();
         let refusal = move || match &*seen.borrow() {
             Stage::Starting { what, .. } => ApiError::Starting { what: what.clone() }.into(),
             // It was opened since the call was looked at.
             Stage::Serving(_) => ApiError::NoLeader.into(),
         };
-        let services = Services::new().refuse_others(Arc::new(refusal));
-        let services = crate::add_standard(services, None, healthy.subscribe());
-        Front { rpc_addr: rpc_addr.to_owned(), stopping, stage, services: watch::channel(services).0, healthy }
+        let services = add(Services::new()).refuse_others(Arc::new(refusal));
+        self.services.send(crate::add_standard(services, None, self.healthy.subscribe()));
     }
 
     /// What it is about now, for people.

@@ -1,9 +1,10 @@
-//! `log.v1.Log` and `log.v1.Admin`: what comes in over gRPC.
+//! `log.v1.Log` and `log.v1.AdminService`: what comes in over gRPC.
 
 use crate::consume_stream::consume_stream;
 use crate::leader_hint;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::produce_stream::pump;
+use crate::scrub::scrub;
 use crate::service::Service;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -14,8 +15,8 @@ use seedlog_api::v1::log_server::{Log, LogServer};
 use seedlog_api::v1::{
     ConsumeRequest, ConsumeResponse, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, GetServersRequest,
     GetServersResponse, ProduceRequest, ProduceResponse, RemoveServerRequest, RemoveServerResponse,
-    ReplaceServerRequest, ReplaceServerResponse, SetRetentionRequest, SetRetentionResponse, TransferLeaderRequest,
-    TransferLeaderResponse, TrimRequest, TrimResponse,
+    ReplaceServerRequest, ReplaceServerResponse, ScrubRequest, ScrubResponse, SetRetentionRequest,
+    SetRetentionResponse, TransferLeaderRequest, TransferLeaderResponse, TrimRequest, TrimResponse,
 };
 use seedlog_runtime::rpc::{Services, is_undecodable, wire, wire_stream};
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// Answers of a produce stream that are handed to the transport and not yet taken by it.
 const ANSWERS_AHEAD: usize = 16;
 
-/// Adds `log.v1.Log` and `log.v1.Admin` to what a listener serves.
+/// Adds `log.v1.Log` and `log.v1.AdminService` to what a listener serves.
 pub fn add_log(services: Services, service: Service) -> Services {
     let grpc = Grpc { service };
     let log = LogServer::new(grpc.clone())
@@ -82,6 +83,8 @@ impl Log for Grpc {
 
 #[tonic::async_trait]
 impl Admin for Grpc {
+    type ScrubStream = Answers<ScrubResponse>;
+
     async fn trim(&self, request: Request<TrimRequest>) -> Result<Response<TrimResponse>, Status> {
         leader_hint::hinted(&self.service, self.service.trim(received(request)?).await)
     }
@@ -120,6 +123,11 @@ impl Admin for Grpc {
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderResponse>, Status> {
         leader_hint::hinted(&self.service, self.service.transfer_leader(received(request)?).await)
+    }
+
+    async fn scrub(&self, request: Request<ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
+        let answers = scrub(self.service.clone(), received(request)?)?;
+        Ok(Response::new(wire_stream(answers.map_err(Status::from)).boxed()))
     }
 }
 

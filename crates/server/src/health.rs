@@ -7,7 +7,7 @@ use crate::service::Service;
 use crate::stopping::Stopping;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use seedlog_api::v1::{admin_server, log_server};
+use seedlog_api::v1::{admin_service_server, log_server};
 use seedlog_raft::Node;
 use seedlog_runtime::rpc::Services;
 use seedlog_runtime::{select, watch};
@@ -51,7 +51,7 @@ impl Answers {
 
 /// Empty is the server as a whole.
 fn is_known(service: &str) -> bool {
-    ["", log_server::SERVICE_NAME, admin_server::SERVICE_NAME].contains(&service)
+    ["", log_server::SERVICE_NAME, admin_service_server::SERVICE_NAME].contains(&service)
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {

@@ -20,6 +20,7 @@ mod produce;
 mod produce_stream;
 #[cfg(not(madsim))]
 mod reflection;
+mod scrub;
 mod servers;
 mod service;
 mod stopping;

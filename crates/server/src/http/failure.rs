@@ -131,7 +131,10 @@ impl Failure {
             let allow = HeaderValue::try_from(allow).expect("methods are plain text");
             response.headers_mut().insert(header::ALLOW, allow);
         }
-        if matches!(self, Failure::Api(ApiError::NoLeader | ApiError::Starting { .. } | ApiError::ShuttingDown)) {
+        if let Failure::Api(error) = &self
+            && matches!(error.code(), tonic::Code::Unavailable)
+            && !matches!(error, ApiError::OutcomeUnknown)
+        {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -153,7 +156,9 @@ fn status_of(error: &ApiError) -> StatusCode {
         ApiError::NotAVoter { .. } | ApiError::LastVoter { .. } => StatusCode::PRECONDITION_FAILED,
         ApiError::ChangeInProgress | ApiError::ChangeRefused { .. } => StatusCode::PRECONDITION_FAILED,
         ApiError::NoLeader | ApiError::Starting { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        ApiError::ShuttingDown | ApiError::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        ApiError::BeingRepaired { .. } | ApiError::ShuttingDown | ApiError::OutcomeUnknown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ApiError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -99,6 +99,7 @@ mod tests {
             ApiError::SequenceGap { sequence: 0, expected: 0 }.into(),
             ApiError::NoLeader.into(),
             ApiError::Starting { what: text() }.into(),
+            ApiError::BeingRepaired { what: text() }.into(),
             ApiError::ShuttingDown.into(),
             ApiError::OutcomeUnknown.into(),
             ApiError::DiskFull { wanted_bytes: 0, free_bytes: 0, reserve_bytes: 0 }.into(),
@@ -123,7 +124,7 @@ mod tests {
                     ApiError::BatchTooLarge { .. } | ApiError::EmptyRequest | ApiError::RecordAndRecords => {}
                     ApiError::Malformed { .. } | ApiError::ExpectedOffset { .. } | ApiError::Fenced { .. } => {}
                     ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. } | ApiError::NoLeader => {}
-                    ApiError::Starting { .. } | ApiError::ShuttingDown => {}
+                    ApiError::Starting { .. } | ApiError::BeingRepaired { .. } | ApiError::ShuttingDown => {}
                     ApiError::OutcomeUnknown | ApiError::DiskFull { .. } => {}
                     ApiError::BadServerId { .. } | ApiError::UnknownServer { .. } | ApiError::NotAVoter { .. } => {}
                     ApiError::LastVoter { .. } | ApiError::ChangeInProgress | ApiError::ChangeRefused { .. } => {}

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use seedlog_api::ApiError;
-use seedlog_api::v1::{ConsumeRequest, Header, ProduceRequest, Record};
+use seedlog_api::v1::{ConsumeRequest, Header, Origin, ProduceRequest, Record};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -65,6 +65,9 @@ struct RecordIn {
     _term: Option<IgnoredAny>,
     #[serde(default, rename = "append_time_ms")]
     _append_time_ms: Option<IgnoredAny>,
+    /// A mirror's to set, and it speaks gRPC.
+    #[serde(default, rename = "origins")]
+    _origins: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +108,15 @@ pub struct RecordOut {
     kind: u32,
     term: u64,
     append_time_ms: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<OriginOut>,
+}
+
+#[derive(Serialize)]
+struct OriginOut {
+    cluster_id: String,
+    offset: u64,
+    append_time_ms: i64,
 }
 
 #[derive(Serialize)]
@@ -135,7 +147,14 @@ impl RecordOut {
             kind: record.r#type,
             term: record.term,
             append_time_ms: record.append_time_ms,
+            origins: record.origins.into_iter().map(OriginOut::from).collect(),
         }
+    }
+}
+
+impl From<Origin> for OriginOut {
+    fn from(Origin { cluster_id, offset, append_time_ms }: Origin) -> OriginOut {
+        OriginOut { cluster_id, offset, append_time_ms }
     }
 }
 
@@ -261,7 +280,8 @@ mod tests {
     #[test]
     fn what_was_consumed_can_be_sent_back() {
         let record = request(WHOLE.as_bytes()).unwrap().records.remove(0);
-        let kept = Record { offset: 8, term: 2, append_time_ms: 77, ..record.clone() };
+        let origins = vec![Origin { cluster_id: "c".into(), offset: 3, append_time_ms: 5 }];
+        let kept = Record { offset: 8, term: 2, append_time_ms: 77, origins, ..record.clone() };
         for as_text in [false, true] {
             let shown = serde_json::to_string(&RecordOut::of(kept.clone(), as_text)).unwrap();
             let again = request(format!(r#"{{"record":{shown}}}"#).as_bytes()).unwrap();
