@@ -1,9 +1,9 @@
 //! The command line: names, defaults and help. No behaviour.
 
-use crate::admin::args::{Describe, Fence, Retention, Trim};
+use crate::admin::args::{Describe, Fence, Retention, Scrub, Trim};
 pub use crate::agent::args::Agent;
 pub use crate::host_port::HostPort;
-use crate::moment::Moment;
+use crate::moment::{Age, Moment};
 use crate::shell::{Completions, Man};
 use crate::size::Size;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 pub const RPC_PORT: u16 = 8400;
+pub const DEFAULT_ADDR: &str = "127.0.0.1:8400";
 
 const AFTER_HELP: &str = "\
 To try it, start a node in one terminal and talk to it in another:
@@ -45,7 +46,7 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 
-    /// What is logged to stderr, e.g. `info` or `seedlog_raft=debug` [default: warn; agent, dev: info]
+    /// What is logged to stderr, e.g. `info` or `seedlog_raft=debug` [default: warn; agent, dev, mirror: info]
     #[arg(long, global = true, env = "SEEDLOG_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -87,6 +88,10 @@ pub enum Command {
     Retention(Retention),
     /// Refuses producers that were replaced
     Fence(Fence),
+    /// Copies another cluster's log into this one, each record once, and goes on
+    Mirror(crate::mirror::args::Mirror),
+    /// Has a node read through its log, and put right what is damaged
+    Scrub(Scrub),
     /// Checks every byte of a stopped node's data directory, changing nothing
     Verify(Verify),
     /// Measures how fast a node acknowledges and hands out records
@@ -137,9 +142,22 @@ pub struct Dev {
 
 #[derive(Debug, Args)]
 pub struct Connection {
-    /// A node's gRPC address
-    #[arg(long, default_value = "127.0.0.1:8400", value_name = "HOST:PORT")]
-    pub addr: String,
+    /// A node's gRPC address; of several, separated by commas, one that answers is enough
+    #[arg(long, default_value = DEFAULT_ADDR, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    pub addr: Vec<String>,
+}
+
+impl Connection {
+    pub fn shown(&self) -> String {
+        self.addr.join(",")
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Patience {
+    /// Give up when nothing has come of it for so long, such as 1m [default: 30s; at once, if there is only one server]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<Age>,
 }
 
 #[derive(Debug, Args)]
@@ -152,8 +170,12 @@ With --producer-id each record is a request of its own. When it is not known wha
 last 64 of a producer are recognised; sending again from further back is refused, with the sequence to go
 on from.
 
+Whatever becomes of the servers meanwhile, each line goes in once: what was not answered is sent again, to
+whoever leads then.
+
 Examples:
   seedlog produce access.log
+  seedlog produce --addr 10.0.0.1:8400,10.0.0.2:8400,10.0.0.3:8400 access.log
   seedlog produce --whole --key logo --header content-type=image/png logo.png
   seedlog consume --json --addr old:8400 | seedlog produce --json --addr new:8400
   seedlog produce --producer-id import-1 events        run again, it appends nothing twice
@@ -197,6 +219,9 @@ pub struct Produce {
 
     #[command(flatten)]
     pub connection: Connection,
+
+    #[command(flatten)]
+    pub patience: Patience,
 }
 
 #[derive(Debug, Args)]
@@ -204,9 +229,11 @@ pub struct Produce {
 Without --follow it ends at the end the log had when it began.
 From a time: the first record appended then or later. With --output json each line is an object with
 offset, value (base64), term, append_time_ms, and what else the record has: key, headers, timestamp_ms, type.
+When a server goes, another one is read from, from the next record on.
 
 Examples:
   seedlog consume --from 10 -n 5
+  seedlog consume --follow --addr 10.0.0.1:8400,10.0.0.2:8400,10.0.0.3:8400
   seedlog consume --from -1h --follow                  the last hour, and what comes
   seedlog consume --from 2026-11-24T10:00:00Z --json | jq -r '.value | @base64d'")]
 pub struct Consume {
@@ -232,6 +259,9 @@ pub struct Consume {
 
     #[command(flatten)]
     pub connection: Connection,
+
+    #[command(flatten)]
+    pub patience: Patience,
 }
 
 #[derive(Debug, Args)]
@@ -323,7 +353,7 @@ pub struct TransferLeader {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The server at --addr says what it knows; if another one leads and can be reached, that one is asked, too.
+The server at --addr says what it knows (of several, the first that answers); if another one leads and can be reached, that one is asked, too.
 With --output json a server that answered also says its heartbeat_ms, and sync_us: what a sync of its disk
 took when it started. If the heartbeat is too small for that, stderr says so, and what to set.
 
@@ -345,6 +375,9 @@ Examples:
 pub struct Verify {
     /// The data directory of a node that is not running
     pub dir: PathBuf,
+    /// Another one of the same cluster, whose log must have the same entries; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub compare: Vec<PathBuf>,
 }
 
 /// Where a consume starts.

@@ -2,30 +2,28 @@
 
 use crate::admin::say;
 use crate::args::{Output, Remove, Replace, TransferLeader};
+use crate::connect::{self, Found};
 use crate::failure::Failure;
-use seedlog_client::{Client, GetServersResponse, Role, Server};
+use seedlog_client::{GetServersResponse, Role, Server};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub async fn remove(args: Remove, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
-    let servers = client.servers().await.map_err(|error| Failure::call(addr, error))?;
+    let Found { addr, client, members } = connect::server(&args.connection).await?;
+    let servers = members.servers;
     let id = resolve(&args.server, &servers)?;
-    client.remove_server(&id).await.map_err(|error| Failure::call(addr, error))?;
+    client.remove_server(&id).await.map_err(|error| Failure::call(&addr, error))?;
     say(format, as_json(&id, &servers), format!("{} is removed\n", as_text(&id, &servers)))
 }
 
 pub async fn replace(args: Replace, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
-    let GetServersResponse { servers, strangers } =
-        client.members().await.map_err(|error| Failure::call(addr, error))?;
+    let Found { addr, client, members } = connect::server(&args.connection).await?;
+    let GetServersResponse { servers, strangers } = members;
     let all = [servers, strangers].concat();
     let (voters, others): (Vec<Server>, Vec<Server>) = all.iter().cloned().partition(votes);
     let old = resolve_among(&args.old, &voters, &all)?;
     let new = resolve_among(&args.new, &others, &all)?;
-    client.replace_server(&old, &new).await.map_err(|error| Failure::call(addr, error))?;
+    client.replace_server(&old, &new).await.map_err(|error| Failure::call(&addr, error))?;
     let shown = json!({ "old": as_json(&old, &all), "new": as_json(&new, &all) });
     say(format, shown, format!("{} votes in the place of {}\n", as_text(&new, &all), as_text(&old, &all)))
 }
@@ -43,11 +41,10 @@ fn resolve_among(given: &str, meant: &[Server], all: &[Server]) -> Result<String
 }
 
 pub async fn transfer_leader(args: TransferLeader, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
-    let servers = client.servers().await.map_err(|error| Failure::call(addr, error))?;
+    let Found { addr, client, members } = connect::server(&args.connection).await?;
+    let servers = members.servers;
     let to = args.server.as_deref().map(|given| resolve(given, &servers)).transpose()?;
-    let leader = client.transfer_leader(to.as_deref()).await.map_err(|error| Failure::call(addr, error))?;
+    let leader = client.transfer_leader(to.as_deref()).await.map_err(|error| Failure::call(&addr, error))?;
     match leader {
         Some(id) => say(format, as_json(&id, &servers), format!("{} leads\n", as_text(&id, &servers))),
         None => say(

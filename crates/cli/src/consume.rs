@@ -1,13 +1,14 @@
 //! `seedlog consume`: records out, values one a line.
 
 use crate::args::{Consume, From, Output};
+use crate::connect;
 use crate::failure::Failure;
 use crate::output::{Reader, written};
 use crate::size::Size;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
-use seedlog_client::{Client, Error, Fetch, Record, Start, Tail};
+use seedlog_client::{Cluster, ClusterTail, Error, Fetch, Origin, Record, Start};
 use seedlog_runtime::clock;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -16,8 +17,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
+    let addr = &args.connection.shown();
+    let (cluster, _) = connect::cluster(&args.connection, &args.patience).await?;
     let (start, count) = if args.follow {
         let start = match args.from {
             From::Earliest => Start::Earliest,
@@ -27,7 +28,7 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
         };
         (start, args.count)
     } else {
-        let there = range(&client).await.map_err(|error| Failure::call(addr, error))?;
+        let there = range(&cluster).await.map_err(|error| Failure::call(addr, error))?;
         let first = match args.from {
             From::Earliest => there.start,
             From::Latest => there.end,
@@ -35,7 +36,7 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
             From::Offset(asked) => asked,
             From::Time(moment) => {
                 let since = moment.since_1970_ms(clock::wall_ms());
-                first_since(&client, since).await.map_err(|error| Failure::call(addr, error))?.unwrap_or(there.end)
+                first_since(&cluster, since).await.map_err(|error| Failure::call(addr, error))?.unwrap_or(there.end)
             }
         };
         // The first one of a time may have come since.
@@ -45,7 +46,7 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
     if count == Some(0) {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut tail = client.consume_stream(start).await.map_err(|error| Failure::call(addr, error))?;
+    let mut tail = cluster.tail(start);
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let stop = Stop { count, bytes_max: args.max_bytes.map(|Size(bytes)| bytes) };
     let format = if args.json { Output::Json } else { format };
@@ -54,9 +55,9 @@ pub async fn run(args: Consume, format: Output) -> Result<ExitCode, Failure> {
 }
 
 /// The offset of the first record appended at `since_ms` or later, if there is one.
-async fn first_since(client: &Client, since_ms: i64) -> Result<Option<u64>, Error> {
+async fn first_since(cluster: &Cluster, since_ms: i64) -> Result<Option<u64>, Error> {
     let fetch = Fetch { start: Start::Time(since_ms), records_max: 1, bytes_max: 0, wait: Duration::ZERO };
-    match client.fetch(fetch).await {
+    match cluster.fetch(fetch).await {
         Ok(records) => Ok(records.first().map(|record| record.offset)),
         Err(error) if error.out_of_range().is_some() => Ok(None),
         Err(error) => Err(error),
@@ -64,8 +65,8 @@ async fn first_since(client: &Client, since_ms: i64) -> Result<Option<u64>, Erro
 }
 
 /// What the log holds now: a read that must miss is answered with the valid range, by the leader.
-async fn range(client: &Client) -> Result<Range<u64>, Error> {
-    match client.consume(u64::MAX).await {
+async fn range(cluster: &Cluster) -> Result<Range<u64>, Error> {
+    match cluster.consume(u64::MAX).await {
         Err(error) => error.out_of_range().ok_or(error),
         Ok(_) => Err(Error::BadAnswer { what: "a record at the last offset possible" }),
     }
@@ -77,7 +78,13 @@ struct Stop {
     bytes_max: Option<u64>,
 }
 
-async fn copy(tail: &mut Tail, addr: &str, mut out: impl Write, stop: Stop, format: Output) -> Result<(), Failure> {
+async fn copy(
+    tail: &mut ClusterTail,
+    addr: &str,
+    mut out: impl Write,
+    stop: Stop,
+    format: Output,
+) -> Result<(), Failure> {
     let mut copied = 0;
     let mut bytes = 0;
     let mut last = None;
@@ -93,7 +100,7 @@ async fn copy(tail: &mut Tail, addr: &str, mut out: impl Write, stop: Stop, form
             }
         };
         let why = match next {
-            Some(Ok(record)) => {
+            Ok(record) => {
                 bytes += record.value.len() as u64;
                 if copied > 0 && stop.bytes_max.is_some_and(|max| bytes > max) {
                     written(out.flush()).map_err(Failure::Stdout)?;
@@ -111,8 +118,7 @@ async fn copy(tail: &mut Tail, addr: &str, mut out: impl Write, stop: Stop, form
                 }
                 continue;
             }
-            Some(Err(error)) => error,
-            None => Error::StreamEnded,
+            Err(error) => error,
         };
         written(out.flush()).map_err(Failure::Stdout)?;
         return Err(match last {
@@ -145,6 +151,15 @@ struct Shown {
     timestamp_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<ShownOrigin>,
+}
+
+#[derive(Serialize)]
+struct ShownOrigin {
+    cluster_id: String,
+    offset: u64,
+    append_time_ms: i64,
 }
 
 #[derive(Serialize)]
@@ -167,7 +182,14 @@ impl Shown {
                 .collect(),
             timestamp_ms: record.timestamp_ms,
             r#type: Some(record.r#type).filter(|r#type| *r#type != 0),
+            origins: record.origins.iter().map(ShownOrigin::of).collect(),
         }
+    }
+}
+
+impl ShownOrigin {
+    fn of(Origin { cluster_id, offset, append_time_ms }: &Origin) -> ShownOrigin {
+        ShownOrigin { cluster_id: cluster_id.clone(), offset: *offset, append_time_ms: *append_time_ms }
     }
 }
 
@@ -196,11 +218,13 @@ mod tests {
             "{\"offset\":3,\"value\":\"YQo=\",\"term\":1,\"append_time_ms\":5}\n"
         );
         let headers = vec![Header { name: "h".into(), value: "v".into() }];
-        let full = Record { key: "k".into(), headers, timestamp_ms: Some(0), r#type: 2, ..plain };
+        let origins = vec![Origin { cluster_id: "c".into(), offset: 7, append_time_ms: 4 }];
+        let full = Record { key: "k".into(), headers, timestamp_ms: Some(0), r#type: 2, origins, ..plain };
         assert_eq!(
             shown(full, Output::Json),
             "{\"offset\":3,\"value\":\"YQo=\",\"term\":1,\"append_time_ms\":5,\"key\":\"aw==\",\
-             \"headers\":[{\"name\":\"h\",\"value\":\"dg==\"}],\"timestamp_ms\":0,\"type\":2}\n"
+             \"headers\":[{\"name\":\"h\",\"value\":\"dg==\"}],\"timestamp_ms\":0,\"type\":2,\
+             \"origins\":[{\"cluster_id\":\"c\",\"offset\":7,\"append_time_ms\":4}]}\n"
         );
     }
 }

@@ -59,6 +59,8 @@ pub enum Failure {
     Unreachable { addr: String, message: String },
     #[error("{addr} does not answer as gRPC does: {message}; is it a node's gRPC port? (`seedlog dev` has it on 8400)")]
     NoGrpc { addr: String, message: String },
+    #[error("no server answers:{}", listed(.0))]
+    NobodyAnswers(Vec<Failure>),
     #[error("{addr}: {error}")]
     Call { addr: String, error: Error },
     #[error("offset {asked} is past the log's end, {end}; --follow waits for it")]
@@ -80,11 +82,19 @@ pub enum Failure {
     Open { path: PathBuf, error: io::Error },
     #[error("{0}")]
     Produce(Box<crate::produce::Broken>),
+    #[error("--from: {0}")]
+    MirrorFrom(BadAddress),
+    #[error("{0}{hint}", hint = crate::mirror::hint(.0))]
+    Mirror(Box<seedlog_client::mirror::MirrorError>),
     #[error("{0}")]
     Bench(#[from] crate::bench::BenchError),
 
     #[error("{} was not checked: {why}", dir.display())]
     NotChecked { dir: PathBuf, why: String },
+}
+
+fn listed(failures: &[Failure]) -> String {
+    failures.iter().map(|failure| format!("\n  {failure}")).collect()
 }
 
 impl From<seedlog_agent::StartError> for Failure {
@@ -112,7 +122,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Address(_) | Failure::Setting(_) | Failure::NotChecked { .. } => USAGE,
+            Failure::Address(_) | Failure::MirrorFrom(_) | Failure::Setting(_) | Failure::NotChecked { .. } => USAGE,
             Failure::NoRetention | Failure::NoSuchCommand { .. } | Failure::Record(_) => USAGE,
             Failure::ClusterPorts { .. } | Failure::OtherNodes { .. } => USAGE,
             Failure::Bench(error) if error.is_usage() => USAGE,

@@ -5,6 +5,7 @@ mod agent;
 mod args;
 mod bench;
 mod change;
+mod connect;
 mod consume;
 mod dev;
 mod failure;
@@ -12,11 +13,13 @@ mod host_port;
 mod input;
 mod lines;
 mod members;
+mod mirror;
 mod moment;
 mod node;
 mod output;
 mod produce;
 mod record;
+mod scrub;
 mod servers;
 mod shell;
 mod signals;
@@ -34,7 +37,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let given = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
-    let quiet = if matches!(cli.command, Command::Dev(_) | Command::Agent(_)) {
+    let quiet = if matches!(cli.command, Command::Dev(_) | Command::Agent(_) | Command::Mirror(_)) {
         "info,openraft=warn"
     } else {
         "warn,openraft=error"
@@ -88,8 +91,10 @@ async fn run(cli: Cli, given: &ArgMatches) -> Result<ExitCode, failure::Failure>
         Command::Remove(args) => change::remove(args, cli.output).await,
         Command::Replace(args) => change::replace(args, cli.output).await,
         Command::TransferLeader(args) => change::transfer_leader(args, cli.output).await,
+        Command::Mirror(args) => mirror::run(args, cli.output).await,
         Command::Verify(args) => verify::run(args, cli.output).await,
         Command::Trim(args) => admin::trim(args, cli.output).await,
+        Command::Scrub(args) => scrub::run(args, cli.output).await,
         Command::Describe(args) => admin::describe(args, cli.output).await,
         Command::Fence(args) => admin::fence(args, cli.output).await,
         Command::Retention(args) => admin::retention(args, cli.output).await,

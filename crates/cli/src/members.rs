@@ -1,18 +1,18 @@
 //! `seedlog members`: what Raft and what gossip say of every node, side by side.
 
 use crate::args::{Members, Output};
+use crate::connect;
 use crate::failure::Failure;
 use crate::moment::Age;
 use crate::output;
 use crate::servers::{name_shown, role};
 use crate::table::table;
-use seedlog_client::{Client, GetServersResponse, Gossip, Liveness, Server};
+use seedlog_client::{GetServersResponse, Gossip, Liveness, Server};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub async fn run(args: Members, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let members = Client::connect(addr)?.members().await.map_err(|error| Failure::call(addr, error))?;
+    let members = connect::server(&args.connection).await?.members;
     match format {
         Output::Text => output::bytes(shown(&members).as_bytes()),
         Output::Json => output::json(&rows(&members).map(|(server, role)| as_json(server, role)).collect::<Vec<_>>()),

@@ -1,31 +1,27 @@
 //! `seedlog produce`: lines in, offsets out.
 //!
-//! Requests go out without waiting for answers, at most [`IN_FLIGHT_MAX`] of them (of at most 256 KiB, or one
-//! line: what an unanswered input takes in memory), and the stream ends at the first that fails: what is in
-//! the log is then a prefix of the input (and whoever else wrote).
+//! Lines are on their way many at a time, and it ends at the first that fails: what is in the log is then a prefix of
+//! the input (and whoever else wrote), and each line of it once.
 
 use crate::args::{Output, Produce};
+use crate::connect;
 use crate::failure::{FAILED, Failure, UNKNOWN_OUTCOME};
 use crate::input::Input;
-use crate::lines::{Group, LINE_BYTES_MAX, Lines, TooLong};
+use crate::lines::{LINE_BYTES_MAX, Lines, TooLong};
 use crate::output;
 use crate::record::{BadOption, BadRecord, Shape};
 use crate::signals::Signals;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seedlog_client::{
-    ApiError, Client, Conditions, Error, IN_FLIGHT_MAX, Options, Outcome, ProduceResults, ProduceSender,
-    ProducerSequence, Record,
-};
+use seedlog_client::{ApiError, Delivered, Delivery, Error, Outcome, Producer, ProducerOptions};
 use serde::Serialize;
 use std::io;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A request that waits behind others for a slow disk is not lost.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// What the lines that are not settled yet take in memory, about.
+const ROOM_BYTES_MAX: usize = 8 << 20;
 
 /// What is known of the input's records, in the input's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -40,19 +36,9 @@ pub struct Tally {
     not_written: u64,
     /// Sent and not answered: in the log, or not.
     unknown: u64,
-    /// What follows was not taken in.
-    #[serde(skip)]
-    refused: bool,
     /// What all of these took in the input.
     #[serde(skip)]
     input_bytes: u64,
-}
-
-impl Tally {
-    fn count_unknown(&mut self, group: &Group) {
-        self.unknown += group.records;
-        self.input_bytes += group.input_bytes;
-    }
 }
 
 /// The input did not go in whole.
@@ -68,9 +54,6 @@ pub struct Broken {
 enum Why {
     #[error("{0}")]
     Answer(Error),
-    /// The answers, or what came in place of the next one, say it better.
-    #[error("the node ended the stream")]
-    StreamEnded,
     #[error("interrupted")]
     Interrupted,
     #[error("cannot read the input: {0}")]
@@ -88,8 +71,8 @@ impl std::fmt::Display for Broken {
         let Tally { acked, not_written, unknown, .. } = self.tally;
         match &self.why {
             // The batch is ours, not the user's: what it says of a record is about a line.
-            Why::Answer(Error::Server(ApiError::RecordTooLarge { index, bytes, max })) => {
-                write!(f, "line {} has {bytes} bytes, the limit is {max}", acked + *index as u64 + 1)?;
+            Why::Answer(Error::Server(ApiError::RecordTooLarge { bytes, max, .. })) => {
+                write!(f, "line {} has {bytes} bytes, the limit is {max}", acked + 1)?;
             }
             Why::Answer(Error::Server(error @ (ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. }))) => {
                 write!(f, "{error}: go on with --sequence, and with the line that had it")?;
@@ -113,39 +96,34 @@ impl Broken {
 }
 
 pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
     let input = Input::open(&args.file).map_err(|error| Failure::Open { path: args.file.clone(), error })?;
-    let road = Road::new(&args).map_err(Failure::Record)?;
-    let options = Options {
-        in_flight_max: road.in_flight_max(),
-        answer_max: ANSWER_MAX,
-        past_errors: false,
-        ..Options::default()
-    };
-    let client = Client::connect_with(addr, options)?;
+    let shape = shape(&args).map_err(Failure::Record)?;
     // From here on it ends with a summary, whatever ends it.
     let mut signals = Signals::install()?;
-    let opened = seedlog_runtime::select! {
+    let found = seedlog_runtime::select! {
         () = signals.next() => Err(None),
-        opened = client.produce_stream() => opened.map_err(Some),
+        found = connect::cluster(&args.connection, &args.patience) => found.map_err(Some),
     };
-    let (sender, results) = match opened {
-        Ok(opened) => opened,
+    let (cluster, patience) = match found {
+        Ok(found) => found,
         Err(failed) => {
             let tally = Tally::default();
             summarise(tally, format).map_err(Failure::Stdout)?;
-            return Err(match failed {
-                Some(error) => Failure::call(addr, error),
-                None => Failure::Produce(Box::new(Broken { tally, why: Why::Interrupted, sent_whole: false })),
-            });
+            let interrupted = Broken { tally, why: Why::Interrupted, sent_whole: false };
+            return Err(failed.unwrap_or_else(|| Failure::Produce(Box::new(interrupted))));
         }
     };
+    let producer = cluster.producer(ProducerOptions { delivery_max: patience, ..options(&args) });
 
     let input_bytes = input.bytes;
     let progress = progress(input_bytes);
-    let pumped = pump(input, road, sender, results, signals, &progress).await;
+    let mut tally = Tally::default();
+    // What nobody else is called was not there before: only a try of ours that seemed lost.
+    let named = args.producer_id.is_some();
+    let pumped = pump(input, Sender { producer, shape, whole: args.whole }, signals, &mut tally, &progress).await;
     progress.finish_and_clear();
-    let Pumped { tally, why, sent_whole } = pumped;
+    let (why, sent_whole) = pumped;
+    tally.repeated = if named { tally.repeated } else { 0 };
     summarise(tally, format).map_err(Failure::Stdout)?;
     match why {
         None => Ok(ExitCode::SUCCESS),
@@ -157,35 +135,46 @@ pub async fn run(args: Produce, format: Output) -> Result<ExitCode, Failure> {
     }
 }
 
-struct Pumped {
-    tally: Tally,
-    why: Option<Why>,
-    sent_whole: bool,
+fn shape(args: &Produce) -> Result<Shape, BadOption> {
+    Shape::new(args.json, args.key.as_deref(), &args.headers)
 }
 
+fn options(args: &Produce) -> ProducerOptions {
+    let default = ProducerOptions::default();
+    ProducerOptions {
+        id: args.producer_id.clone(),
+        first_sequence: args.sequence.unwrap_or(0),
+        room_bytes_max: ROOM_BYTES_MAX,
+        // Sent again, a batch must have the records it had, and what comes through a pipe is not cut at the same lines
+        // twice.
+        batch_records_max: if args.producer_id.is_some() { 1 } else { default.batch_records_max },
+        past_failures: false,
+        expected_offset: args.expect_offset,
+        fencing_token: args.fencing_token,
+        ..default
+    }
+}
+
+/// Sends the input and takes what becomes of it: why it ended early, if so, and whether all of the input was sent.
 async fn pump(
     input: Input,
-    road: Road,
-    sender: ProduceSender,
-    mut results: ProduceResults,
+    sender: Sender,
     mut signals: Signals,
+    tally: &mut Tally,
     progress: &ProgressBar,
-) -> Pumped {
-    let mut tally = Tally::default();
-    // What each request held, in order; as many at most as are in flight.
-    let (sent, mut unanswered) = mpsc::unbounded_channel();
-    let mut sending = Box::pin(send(input, Sending { road, sender, sent, records: 0 }));
+) -> (Option<Why>, bool) {
+    let (sent, unsettled) = mpsc::unbounded_channel();
+    let mut unsettled = Unsettled { unsettled, next: None };
+    let mut sending = Box::pin(send(input, sender, sent));
     let mut sent_whole = false;
     let mut why = {
-        // Dropped half-way only by an interrupt, which is about that, too: an answer is taken in one step.
-        let mut answering = pin!(answers(&mut results, &mut unanswered, &mut tally, progress));
+        let mut settling = pin!(settle(&mut unsettled, tally, progress));
         let ended = seedlog_runtime::select! {
-            failed = &mut answering => Err(failed.map(Why::Answer)),
+            failed = &mut settling => Err(failed.map(Why::Answer)),
             () = signals.next() => Err(Some(Why::Interrupted)),
             ended = &mut sending => Ok(ended),
         };
-        // Ends the stream: what is left are answers to what was sent. A read of stdin may go on, but
-        // nobody waits for it.
+        // A read of stdin may go on, but nobody waits for it. What was taken from it is sent all the same.
         drop(sending);
         match ended {
             Err(failed) => failed,
@@ -193,96 +182,135 @@ async fn pump(
                 sent_whole = ended.is_ok();
                 let broken = ended.err();
                 let failed = seedlog_runtime::select! {
-                    failed = answering => failed.map(Why::Answer),
+                    failed = settling => failed.map(Why::Answer),
                     () = signals.next() => Some(Why::Interrupted),
                 };
-                better(broken, failed)
+                // What became of an earlier line says more than that no further one is taken.
+                match broken {
+                    None | Some(Why::Answer(_)) => failed.or(broken),
+                    broken => broken,
+                }
             }
         }
     };
+    let about_the_log = why.as_ref().is_some_and(is_about_the_log);
     loop {
-        let failed = seedlog_runtime::select! {
-            failed = answers(&mut results, &mut unanswered, &mut tally, progress) => failed,
+        let settled = seedlog_runtime::select! {
+            settled = unsettled.next() => settled,
             // Not the first: whoever asks again does not wait for answers that may take long.
             () = signals.next() => break,
         };
-        let Some(failed) = failed else { break };
-        why = better(why, Some(Why::Answer(failed)));
+        let Some((settled, input_bytes)) = settled else { break };
+        // After such a refusal nothing else was sent.
+        if about_the_log && settled.as_ref().is_err_and(|error| error.outcome() == Outcome::NotWritten) {
+            continue;
+        }
+        if let Some(failed) = tally.settled(settled, input_bytes, progress) {
+            why = why.or(Some(Why::Answer(failed)));
+        }
     }
     // Nobody waits for these any more.
-    while let Ok(group) = unanswered.try_recv() {
-        tally.count_unknown(&group);
+    for Sent { input_bytes, .. } in unsettled.rest() {
+        tally.unknown(input_bytes);
     }
-    Pumped { tally, why, sent_whole }
+    (why, sent_whole)
 }
 
-/// The first reason, unless the second says what the first only suffered from.
-fn better(first: Option<Why>, second: Option<Why>) -> Option<Why> {
-    match first {
-        None | Some(Why::StreamEnded) => second.or(first),
-        first => first,
+/// A record on its way.
+struct Sent {
+    delivery: Delivery,
+    input_bytes: u64,
+}
+
+/// What was sent, in order.
+struct Unsettled {
+    unsettled: mpsc::UnboundedReceiver<Sent>,
+    next: Option<Sent>,
+}
+
+impl Unsettled {
+    /// What became of the next one, and what it took in the input. May be dropped and called again: none is lost.
+    async fn next(&mut self) -> Option<(Result<Delivered, Error>, u64)> {
+        if self.next.is_none() {
+            self.next = Some(self.unsettled.recv().await?);
+        }
+        let Sent { delivery, input_bytes } = self.next.as_mut()?;
+        let settled = (delivery.await, *input_bytes);
+        self.next = None;
+        Some(settled)
+    }
+
+    fn rest(mut self) -> impl Iterator<Item = Sent> {
+        let next = self.next.take();
+        next.into_iter().chain(std::iter::from_fn(move || self.unsettled.try_recv().ok()))
     }
 }
 
-/// How input becomes requests.
-struct Road {
+impl Tally {
+    fn unknown(&mut self, input_bytes: u64) {
+        self.unknown += 1;
+        self.input_bytes += input_bytes;
+    }
+
+    /// The failure, if it is one.
+    fn settled(
+        &mut self,
+        settled: Result<Delivered, Error>,
+        input_bytes: u64,
+        progress: &ProgressBar,
+    ) -> Option<Error> {
+        self.input_bytes += input_bytes;
+        let error = match settled.map_err(plain) {
+            Ok(there) => {
+                self.acked += 1;
+                self.repeated += u64::from(there.repeated);
+                self.first_offset.get_or_insert(there.offset);
+                self.last_offset = Some(there.offset);
+                progress.inc(input_bytes);
+                return None;
+            }
+            Err(error) => error,
+        };
+        match error.outcome() {
+            Outcome::NotWritten => self.not_written += 1,
+            Outcome::Unknown => self.unknown += 1,
+        }
+        Some(error)
+    }
+}
+
+/// A sequence that is too old was so for a producer before this one: of ours nothing is open.
+fn plain(error: Error) -> Error {
+    match error {
+        Error::Unsettled { last, .. } if matches!(*last, Error::Server(ApiError::SequenceTooOld { .. })) => *last,
+        error => error,
+    }
+}
+
+fn is_about_the_log(why: &Why) -> bool {
+    use ApiError::{ExpectedOffset, Fenced, SequenceGap, SequenceTooOld};
+    let Why::Answer(Error::Server(refused)) = why else { return false };
+    matches!(refused, SequenceTooOld { .. } | SequenceGap { .. } | ExpectedOffset { .. } | Fenced { .. })
+}
+
+struct Sender {
+    producer: Producer,
     shape: Shape,
     /// All of the input is one record.
     whole: bool,
-    /// Of the first record.
-    conditions: Conditions,
 }
 
-impl Road {
-    fn new(args: &Produce) -> Result<Road, BadOption> {
-        let shape = Shape::new(args.json, args.key.as_deref(), &args.headers)?;
-        let producer = args.producer_id.clone().map(|id| ProducerSequence {
-            id,
-            sequence: args.sequence.unwrap_or(0),
-            gap_allowed: false,
-        });
-        let conditions =
-            Conditions { producer, expected_offset: args.expect_offset, fencing_token: args.fencing_token };
-        Ok(Road { shape, whole: args.whole, conditions })
-    }
-
-    /// One after the other if each depends on where the one before went: of two under way, the second might
-    /// find its offset although the first did not.
-    fn in_flight_max(&self) -> usize {
-        if self.conditions.expected_offset.is_some() { 1 } else { IN_FLIGHT_MAX }
-    }
-
-    /// Whether a request has one record only: sent again, a request must have the records it had, and what
-    /// comes through a pipe is not cut at the same lines twice.
-    fn one_by_one(&self) -> bool {
-        self.conditions.producer.is_some()
-    }
-
-    /// For what follows the first `records`.
-    fn conditions_after(&self, records: u64) -> Conditions {
-        let mut conditions = self.conditions.clone();
-        if let Some(producer) = &mut conditions.producer {
-            producer.sequence = producer.sequence.saturating_add(records);
-        }
-        conditions.expected_offset = conditions.expected_offset.map(|offset| offset.saturating_add(records));
-        conditions
+/// Sends the input, all of it or up to what cannot be sent; ends early when nothing is taken any more.
+async fn send(input: Input, sender: Sender, sent: mpsc::UnboundedSender<Sent>) -> Result<(), Why> {
+    let sending =
+        async { if sender.whole { whole(input, &sender, &sent).await } else { lines(input, &sender, &sent).await } };
+    seedlog_runtime::select! {
+        ended = sending => ended,
+        why = sender.producer.ended() => Err(Why::Answer(why)),
     }
 }
 
-struct Sending {
-    road: Road,
-    sender: ProduceSender,
-    sent: mpsc::UnboundedSender<Group>,
-    /// Sent so far.
-    records: u64,
-}
-
-/// Sends the input, all of it or up to what cannot be sent.
-async fn send(input: Input, mut sending: Sending) -> Result<(), Why> {
-    if sending.road.whole { whole(input, &mut sending).await } else { lines(input, &mut sending).await }
-}
-
-async fn whole(mut input: Input, sending: &mut Sending) -> Result<(), Why> {
+async fn whole(mut input: Input, sender: &Sender, sent: &mpsc::UnboundedSender<Sent>) -> Result<(), Why> {
     let mut all = BytesMut::new();
     loop {
         let (rest, chunk) = input.next().await;
@@ -297,11 +325,12 @@ async fn whole(mut input: Input, sending: &mut Sending) -> Result<(), Why> {
         }
     }
     let input_bytes = all.len() as u64;
-    sending.group(Group { lines: vec![all.freeze()], records: 1, input_bytes }).await
+    sender.send(&all.freeze(), 1, input_bytes, sent).await
 }
 
-async fn lines(mut input: Input, sending: &mut Sending) -> Result<(), Why> {
+async fn lines(mut input: Input, sender: &Sender, sent: &mpsc::UnboundedSender<Sent>) -> Result<(), Why> {
     let mut lines = Lines::default();
+    let mut number = 0;
     loop {
         let (rest, chunk) = input.next().await;
         input = rest;
@@ -309,106 +338,46 @@ async fn lines(mut input: Input, sending: &mut Sending) -> Result<(), Why> {
         if chunk.is_empty() {
             break;
         }
-        let (groups, too_long) = lines.push(chunk);
-        for group in groups {
-            sending.groups(group).await?;
+        let (complete, too_long) = lines.push(chunk);
+        for line in complete {
+            number += 1;
+            sender.send(&line, number, line.len() as u64 + 1, sent).await?;
         }
         if let Some(too_long) = too_long {
             return Err(Why::Line(too_long));
         }
     }
     match lines.end() {
-        Some(group) => sending.group(group).await,
+        Some(line) => sender.send(&line, number + 1, line.len() as u64, sent).await,
         None => Ok(()),
     }
 }
 
-impl Sending {
-    /// One request, or one for each line of `group`, all of which ended with a newline.
-    async fn groups(&mut self, group: Group) -> Result<(), Why> {
-        if !self.road.one_by_one() {
-            return self.group(group).await;
-        }
-        for line in group.lines {
-            let input_bytes = line.len() as u64 + 1;
-            self.group(Group { lines: vec![line], records: 1, input_bytes }).await?;
-        }
+impl Sender {
+    /// Line `number`, as soon as there is room for it.
+    async fn send(
+        &self,
+        line: &Bytes,
+        number: u64,
+        input_bytes: u64,
+        sent: &mpsc::UnboundedSender<Sent>,
+    ) -> Result<(), Why> {
+        let record = self.shape.record(line, number).map_err(Why::Record)?;
+        let delivery = self.producer.send(record).await.map_err(Why::Answer)?;
+        // Nobody waits for it any more after an interrupt.
+        _ = sent.send(Sent { delivery, input_bytes });
         Ok(())
     }
-
-    async fn group(&mut self, group: Group) -> Result<(), Why> {
-        let mut records = Vec::with_capacity(group.lines.len());
-        for (line, number) in group.lines.iter().zip(self.records + 1..) {
-            match self.road.shape.record(line, number) {
-                Ok(record) => records.push(record),
-                Err(bad) => {
-                    // What is before it in the group goes in, as what is before the group did.
-                    let input_bytes = group.lines[..records.len()].iter().map(|line| line.len() as u64 + 1).sum();
-                    let before = Group { records: records.len() as u64, lines: Vec::new(), input_bytes };
-                    if !records.is_empty() {
-                        self.request(records, before).await?;
-                    }
-                    return Err(Why::Record(bad));
-                }
-            }
-        }
-        // Without its lines: only the numbers are needed from here on.
-        self.request(records, group.counted()).await
-    }
-
-    async fn request(&mut self, records: Vec<Record>, group: Group) -> Result<(), Why> {
-        let conditions = self.road.conditions_after(self.records);
-        self.records += group.records;
-        match self.sender.send_if(records, &conditions).await {
-            Ok(()) => self.sent.send(group).map_err(|_| Why::StreamEnded),
-            Err(Error::StreamEnded) => Err(Why::StreamEnded),
-            Err(error) => Err(Why::Answer(error)),
-        }
-    }
 }
 
-/// Takes answers until one is a failure, or all are there, or the stream has ended with none owed.
-async fn answers(
-    results: &mut ProduceResults,
-    unanswered: &mut mpsc::UnboundedReceiver<Group>,
-    tally: &mut Tally,
-    progress: &ProgressBar,
-) -> Option<Error> {
-    while let Some(result) = results.next().await {
-        let group = unanswered.recv().await?;
-        tally.input_bytes += group.input_bytes;
-        match result {
-            Ok(produced) => {
-                tally.acked += group.records;
-                tally.repeated += if produced.repeated { group.records } else { 0 };
-                tally.first_offset.get_or_insert(produced.first_offset);
-                tally.last_offset = Some(produced.first_offset + u64::from(produced.count) - 1);
-                progress.inc(group.input_bytes);
-            }
-            Err(error) => {
-                if tally.refused || error.outcome() == Outcome::NotWritten {
-                    tally.not_written += group.records;
-                } else {
-                    tally.unknown += group.records;
-                }
-                tally.refused |= ends_the_stream_unread(&error);
-                return Some(error);
-            }
+/// Takes what becomes of each until one has failed, or all are in the log.
+async fn settle(unsettled: &mut Unsettled, tally: &mut Tally, progress: &ProgressBar) -> Option<Error> {
+    while let Some((settled, input_bytes)) = unsettled.next().await {
+        if let Some(failed) = tally.settled(settled, input_bytes, progress) {
+            return Some(failed);
         }
     }
-    results.take_ended_idle()
-}
-
-/// A refusal upon which the server takes in nothing of what follows it in the stream.
-fn ends_the_stream_unread(error: &Error) -> bool {
-    use ApiError::*;
-    let Error::Server(error) = error else { return false };
-    match error {
-        RecordTooLarge { .. } | BatchTooLarge { .. } | EmptyRequest | RecordAndRecords | Malformed { .. } => true,
-        UnknownLog { .. } | Unsupported { .. } | DiskFull { .. } => true,
-        // These may come from the end of the way, with more behind them on it.
-        _ => false,
-    }
+    None
 }
 
 fn summarise(tally: Tally, format: Output) -> io::Result<output::Reader> {

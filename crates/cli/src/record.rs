@@ -89,6 +89,8 @@ struct Given {
     _term: Option<u64>,
     #[serde(rename = "append_time_ms")]
     _append_time_ms: Option<i64>,
+    #[serde(rename = "origins")]
+    _origins: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn a_json_line_is_a_whole_record_and_goes_before_the_flags() {
         let shape = Shape::new(true, Some("k"), &["a=1".to_owned()]).unwrap();
-        let line = r#"{"offset":3,"value":"YQo=","term":1,"append_time_ms":5,"key":"aw==","headers":[{"name":"h","value":"dg=="}],"timestamp_ms":0,"type":2}"#;
+        let line = r#"{"offset":3,"value":"YQo=","term":1,"append_time_ms":5,"key":"aw==","headers":[{"name":"h","value":"dg=="}],"timestamp_ms":0,"type":2,"origins":[{"cluster_id":"c"}]}"#;
         let headers = vec![header("a", "1"), header("h", "v")];
         let wanted = Record {
             value: "a\n".into(),

@@ -1,6 +1,7 @@
 //! `seedlog servers`: who belongs to the cluster, who leads, and how far behind the others are.
 
-use crate::args::{Output, Servers};
+use crate::args::{Connection, Output, Servers};
+use crate::connect;
 use crate::failure::Failure;
 use crate::output;
 use crate::table::table;
@@ -13,7 +14,7 @@ use std::time::Duration;
 const LEADER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 pub async fn run(args: Servers, format: Output) -> Result<ExitCode, Failure> {
-    let servers = listed(&args.connection.addr).await?;
+    let servers = listed(&args.connection).await?;
     match format {
         Output::Text => output::bytes(shown(&servers).as_bytes()),
         Output::Json => output::json(&servers.iter().map(|server| as_json(server, &servers)).collect::<Vec<_>>()),
@@ -22,10 +23,10 @@ pub async fn run(args: Servers, format: Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the server at `addr` knows, and what the leader says beside it if that is another one that can be
+/// What the first server that answers knows, and what the leader says beside it if that is another one that can be
 /// reached from here.
-pub async fn listed(addr: &str) -> Result<Vec<Server>, Failure> {
-    let mut servers = Client::connect(addr)?.servers().await.map_err(|error| Failure::call(addr, error))?;
+pub async fn listed(connection: &Connection) -> Result<Vec<Server>, Failure> {
+    let mut servers = connect::server(connection).await?.members.servers;
     let leader = servers.iter().find(|server| server.is_leader && !answers(server) && !server.rpc_addr.is_empty());
     if let Some(leader) = leader {
         let options = Options { answer_max: LEADER_ANSWERS_WITHIN, ..Options::default() };

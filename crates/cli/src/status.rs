@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub async fn run(args: Status, format: Output) -> Result<ExitCode, Failure> {
-    let servers = listed(&args.connection.addr).await?;
+    let servers = listed(&args.connection).await?;
     match format {
         Output::Text => output::bytes(shown(&servers).as_bytes()),
         Output::Json => output::json(&json!({ "servers": servers.iter().map(as_json).collect::<Vec<_>>() })),

@@ -2,10 +2,12 @@
 
 use crate::client::{Admin, Client};
 use crate::error::Error;
+use futures_util::StreamExt as _;
 use seedlog_api::v1::{
     DescribeRequest, DescribeResponse, FenceRequest, Fencing, RemoveServerRequest, ReplaceServerRequest, Retention,
-    SetRetentionRequest, TransferLeaderRequest, TrimRequest,
+    ScrubRequest, ScrubResponse, SetRetentionRequest, TransferLeaderRequest, TrimRequest,
 };
+use seedlog_runtime::rpc::{wire, wire_stream};
 
 impl Client {
     /// Gives up the records before `first_offset`; returns the log's first offset, which is never past its
@@ -49,6 +51,35 @@ impl Client {
     pub async fn describe(&self) -> Result<DescribeResponse, Error> {
         let call = |mut admin: Admin, request| async move { admin.describe(request).await };
         self.administer(DescribeRequest::default(), call).await
+    }
+
+    /// The same, and in `producer` what is remembered of the producer with this id.
+    ///
+    /// # Errors
+    /// As [`Client::describe`].
+    pub async fn describe_with_producer(&self, id: &str) -> Result<DescribeResponse, Error> {
+        let call = |mut admin: Admin, request| async move { admin.describe(request).await };
+        let request = DescribeRequest { producer_id: id.to_owned(), ..DescribeRequest::default() };
+        self.administer(request, call).await
+    }
+
+    /// Has the server read through its log, and put right what is damaged from what other servers have. `told` hears
+    /// how far it is; returned is the last word. That may take as long as the others are not there.
+    ///
+    /// # Errors
+    /// If the server ends it, or is not reached.
+    pub async fn scrub(&self, mut told: impl FnMut(&ScrubResponse)) -> Result<ScrubResponse, Error> {
+        let mut admin = self.admin.clone();
+        let answers = admin.scrub(wire(ScrubRequest::default())?).await?.into_inner();
+        let mut answers = std::pin::pin!(wire_stream(answers));
+        while let Some(answer) = answers.next().await {
+            let answer = answer?;
+            if answer.done {
+                return Ok(answer);
+            }
+            told(&answer);
+        }
+        Err(Error::StreamEnded)
     }
 
     /// Takes the server with this id, as [`Client::servers`] lists it, out of the cluster.

@@ -77,6 +77,7 @@ impl Error {
                 error,
                 ApiError::NoLeader
                     | ApiError::Starting { .. }
+                    | ApiError::BeingRepaired { .. }
                     | ApiError::ShuttingDown
                     | ApiError::OutcomeUnknown
                     | ApiError::DiskFull { .. }

@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod conditions;
 mod error;
+pub mod mirror;
 mod produce_stream;
 mod tail;
 
@@ -19,7 +20,8 @@ pub use error::{Error, Outcome};
 pub use produce_stream::{ProduceResults, ProduceSender};
 pub use seedlog_api::ApiError;
 pub use seedlog_api::v1::{
-    DescribeResponse, Fencing, GetServersResponse, Gossip, Header, Liveness, Record, Retention, Role, Server,
+    DescribeResponse, Fencing, GetServersResponse, Gossip, Header, Liveness, Origin, Record, RememberedProducer,
+    Retention, Role, ScrubResponse, Server,
 };
 pub use seedlog_runtime::rpc::BadAddress;
 pub use tail::Tail;

@@ -23,6 +23,21 @@ pub struct Trim {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Of the servers at --addr the first that answers is the one that does it, with its own copy of the log; it goes on
+serving. Nodes do this by themselves, too, slowly (`seedlog agent --scrub-rate`).
+
+Exit code 1: something is damaged, and no other server has it.
+
+Examples:
+  seedlog scrub --addr 127.0.0.1:8410
+  seedlog scrub --output json | jq .damaged_segments")]
+pub struct Scrub {
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Examples:
   seedlog describe
   seedlog describe --output json | jq .next_offset")]

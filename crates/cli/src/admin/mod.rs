@@ -3,51 +3,51 @@
 pub mod args;
 
 use crate::args::Output;
+use crate::connect::{self, Found};
 use crate::failure::Failure;
 use crate::moment::{self, Age};
 use crate::output;
 use crate::size::Size;
 use args::{Describe, Fence, Retention as RetentionArgs, Trim};
-use seedlog_client::{Client, DescribeResponse, Fencing, Retention};
+use seedlog_client::{DescribeResponse, Fencing, Retention};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub async fn trim(args: Trim, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let first = Client::connect(addr)?.trim(args.offset).await.map_err(|error| Failure::call(addr, error))?;
+    let Found { addr, client, .. } = connect::server(&args.connection).await?;
+    let first = client.trim(args.offset).await.map_err(|error| Failure::call(&addr, error))?;
     say(format, json!({ "first_offset": first }), format!("the first offset is {first}\n"))
 }
 
 pub async fn describe(args: Describe, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let described = Client::connect(addr)?.describe().await.map_err(|error| Failure::call(addr, error))?;
+    let Found { addr, client, .. } = connect::server(&args.connection).await?;
+    let described = client.describe().await.map_err(|error| Failure::call(&addr, error))?;
     say(format, as_json(&described), as_text(&described))
 }
 
 pub async fn fence(args: Fence, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
+    let Found { addr, client, .. } = connect::server(&args.connection).await?;
     let fencing = Fencing { token: args.token, required: args.required };
-    Client::connect(addr)?.fence(fencing).await.map_err(|error| Failure::call(addr, error))?;
+    client.fence(fencing).await.map_err(|error| Failure::call(&addr, error))?;
     say(format, fencing_json(fencing), format!("fencing: {}\n", fencing_text(fencing)))
 }
 
 pub async fn retention(args: RetentionArgs, format: Output) -> Result<ExitCode, Failure> {
-    let addr = &args.connection.addr;
-    let client = Client::connect(addr)?;
+    // None to the server; to the user it would be no bound at all, said by the word for it.
+    if args.max_age == Some(Age(0)) || args.max_bytes == Some(Size(0)) {
+        return Err(Failure::NoRetention);
+    }
+    let Found { addr, client, .. } = connect::server(&args.connection).await?;
     let asked = args.max_age.is_none() && args.max_bytes.is_none() && !args.none;
     let retention = if asked {
-        let described = client.describe().await.map_err(|error| Failure::call(addr, error))?;
+        let described = client.describe().await.map_err(|error| Failure::call(&addr, error))?;
         described.retention.unwrap_or_default()
     } else {
-        // None to the server; to the user it would be no bound at all, said by the word for it.
-        if args.max_age == Some(Age(0)) || args.max_bytes == Some(Size(0)) {
-            return Err(Failure::NoRetention);
-        }
         let retention = Retention {
             bytes_max: args.max_bytes.map_or(0, |Size(bytes)| bytes),
             age_ms_max: args.max_age.map_or(0, |Age(ms)| ms),
         };
-        client.set_retention(retention).await.map_err(|error| Failure::call(addr, error))?;
+        client.set_retention(retention).await.map_err(|error| Failure::call(&addr, error))?;
         retention
     };
     say(format, retention_json(retention), format!("retention: {}\n", retention_text(retention)))

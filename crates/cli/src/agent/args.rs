@@ -174,10 +174,15 @@ pub struct Agent {
     #[arg(long, env = "SEEDLOG_HEARTBEAT_MS", default_value_t = defaults().heartbeat_ms, value_name = "MILLISECONDS",
           help_heading = "Limits")]
     pub heartbeat_ms: String,
+
+    /// The log is read through again and again to find damage, at most so many bytes a second; 0: never
+    #[arg(long, env = "SEEDLOG_SCRUB_RATE", default_value_t = defaults().scrub_rate, value_name = "SIZE",
+          help_heading = "Limits")]
+    pub scrub_rate: String,
 }
 
 /// All settings, in the order of the help: what a file may hold.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 27] = [
     "data-dir",
     "node-name",
     "bootstrap",
@@ -204,6 +209,7 @@ pub const NAMES: [&str; 26] = [
     "segment-bytes-max",
     "reserve-bytes",
     "heartbeat-ms",
+    "scrub-rate",
 ];
 
 /// What a node has by default, as it would be written.
@@ -214,6 +220,7 @@ struct Defaults {
     segment_bytes_max: String,
     reserve_bytes: String,
     heartbeat_ms: String,
+    scrub_rate: String,
 }
 
 fn defaults() -> Defaults {
@@ -225,6 +232,7 @@ fn defaults() -> Defaults {
         segment_bytes_max: Size(config.log.segment_bytes_max).to_string(),
         reserve_bytes: Size(config.reserve_bytes).to_string(),
         heartbeat_ms: config.heartbeat.as_millis().to_string(),
+        scrub_rate: Size(config.scrub_bytes_per_s).to_string(),
     }
 }
 

@@ -34,6 +34,7 @@ pub struct Settings {
     segment_bytes_max: Set<Size>,
     reserve_bytes: Set<Size>,
     heartbeat_ms: Set<u64>,
+    scrub_rate: Set<Size>,
     /// Set, and without effect so far.
     not_yet: Option<(&'static str, Source, &'static str)>,
     pub shown: Vec<Shown>,
@@ -68,6 +69,7 @@ impl Settings {
             segment_bytes_max: layers.with_default("segment-bytes-max", &args.segment_bytes_max)?,
             reserve_bytes: layers.with_default("reserve-bytes", &args.reserve_bytes)?,
             heartbeat_ms: layers.with_default("heartbeat-ms", &args.heartbeat_ms)?,
+            scrub_rate: layers.with_default("scrub-rate", &args.scrub_rate)?,
             not_yet: None,
             shown: Vec::new(),
         };
@@ -136,6 +138,7 @@ impl Settings {
         config.log.segment_bytes_max = self.segment_bytes_max.value.0;
         config.reserve_bytes = self.reserve_bytes.value.0;
         config.heartbeat = Duration::from_millis(self.heartbeat_ms.value);
+        config.scrub_bytes_per_s = self.scrub_rate.value.0;
         match config.check() {
             Ok(()) => Ok(config),
             Err(bad) => {

@@ -94,3 +94,37 @@ fn whoever_was_replaced_is_refused_and_the_fence_never_goes_back() {
     assert!(text(&back.stderr).contains('8'), "{}", text(&back.stderr));
     assert_eq!(as_json(&node, &["describe"])["next_offset"], 3);
 }
+
+#[test]
+fn a_scrub_says_what_is_damaged_and_that_nobody_else_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let alone = ["--data-dir", data.to_str().unwrap(), "--bootstrap", "--segment-bytes-max", "64KiB"];
+    let node = Node::agent(&alone, &[]);
+    let lines: String = (0..400).map(|n| format!("{n} {}\n", "x".repeat(1000))).collect();
+    must(&["produce", "--addr", &node.rpc], lines.as_bytes());
+    let sound = as_json(&node, &["scrub"]);
+    assert_eq!([&sound["damaged_segments"], &sound["healed_segments"]], [0, 0], "{sound}");
+    assert!(sound["bytes"].as_u64().unwrap() > 400_000, "{sound}");
+    assert!(as_text(&node, &["scrub"]).ends_with(" read, all as it was written\n"));
+
+    // The last that is written to is prewritten, and may be the longest.
+    let names = std::fs::read_dir(data.join("groups/0")).unwrap().map(|entry| entry.unwrap().path());
+    let mut stores: Vec<_> = names.filter(|path| path.extension().is_some_and(|it| it == "store")).collect();
+    stores.sort();
+    stores.pop();
+    let length = |store: &std::path::PathBuf| store.metadata().unwrap().len();
+    let store = stores.iter().max_by_key(|store| length(store)).unwrap();
+    let file = std::fs::File::options().write(true).open(store).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"????????", length(store) / 2).unwrap();
+    let scrubbed = run(&["scrub", "--addr", &node.rpc], b"");
+    assert_eq!(scrubbed.status.code(), Some(1));
+    let said = text(&scrubbed.stdout);
+    assert!(said.contains("segments that were damaged: 1, of which whole again: 0"), "{said}");
+    assert!(said.contains(&format!("{} is damaged, and lacks entries ", store.display())), "{said}");
+    assert!(said.contains("there is no other node to have them from"), "{said}");
+    // The rest goes on.
+    must(&["produce", "--addr", &node.rpc], b"more\n");
+    let last = as_json(&node, &["describe"])["next_offset"].as_u64().unwrap() - 1;
+    assert_eq!(as_text(&node, &["consume", "--from", &last.to_string()]), "more\n");
+}

@@ -275,3 +275,71 @@ fn a_node_that_cannot_start_ends_them_all_and_is_named() {
     assert_eq!(several.status.code(), Some(2));
     assert!(text(&several.stderr).contains("was made with --nodes 1"), "{}", text(&several.stderr));
 }
+
+#[test]
+fn commands_that_know_several_addresses_go_on_when_the_leader_is_killed_and_give_up_without_a_majority() {
+    const LINES: usize = 20_000;
+    let cluster = Cluster::start(&[]);
+    let addrs: Vec<&str> = (0..3).map(|number| cluster.text(number, "rpc_addr")).collect();
+    let addr = ["--addr", &addrs.join(",")];
+    let lines: Vec<String> = (0..LINES).map(|number| format!("line {number}\n")).collect();
+
+    let mut producer = seedlog(&[&["produce", "--output", "json"], &addr[..]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let follower = seedlog(&[&["consume", "--follow", "-n", &LINES.to_string()], &addr[..]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = producer.stdin.take().unwrap();
+    let fed = lines.clone();
+    let feeding = std::thread::spawn(move || {
+        for some in fed.chunks(100) {
+            input.write_all(some.concat().as_bytes()).unwrap();
+            // Slow enough that there is more to come whenever the leader goes.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let there = || {
+        let described = must(&[&["describe", "--output", "json"], &addr[..]].concat(), b"");
+        serde_json::from_slice::<Value>(&described).unwrap()["next_offset"].as_u64().unwrap()
+    };
+    within(SOON, || (there() > LINES as u64 / 10).then_some(()));
+    let leader = cluster.number(&cluster.leaders(0)[0]);
+    signal("-KILL", &cluster.pid(leader));
+    let at_the_kill = there();
+    assert!(at_the_kill < LINES as u64, "{at_the_kill} of {LINES} were there already");
+
+    feeding.join().unwrap();
+    let output = producer.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let last = LINES - 1;
+    let wanted = json!({ "acked": LINES, "first_offset": 0, "last_offset": last, "repeated": 0, "not_written": 0, "unknown": 0 });
+    assert_eq!(tally, wanted);
+    let followed = follower.wait_with_output().unwrap();
+    assert_eq!(followed.status.code(), Some(0), "{}", text(&followed.stderr));
+    assert!(followed.stdout == lines.concat().as_bytes(), "{} bytes of others were followed", followed.stdout.len());
+    let listed = text(&must(&[&["servers"], &addr[..]].concat(), b""));
+    assert!(listed.contains(" leader "), "{listed}");
+
+    let next = cluster.number(&cluster.leaders((leader + 1) % 3)[0]);
+    signal("-KILL", &cluster.pid(next));
+    let asked = Instant::now();
+    let refused = run(&[&["produce", "--timeout", "2s"], &addr[..]].concat(), b"one too many\n");
+    assert!(matches!(refused.status.code(), Some(1 | 3)), "{}", text(&refused.stderr));
+    assert!(asked.elapsed() < SOON / 2, "{:?}", asked.elapsed());
+    signal("-KILL", &cluster.pid((0..3).find(|number| ![leader, next].contains(number)).unwrap()));
+    // One that is going may yet hang up on somebody.
+    within(SOON, || {
+        let nobody = run(&[&["consume"], &addr[..]].concat(), b"");
+        let said = text(&nobody.stderr);
+        assert_eq!(nobody.status.code(), Some(1), "{said}");
+        let named = |addr: &&str| said.contains(&format!("\n  cannot reach {addr}"));
+        addrs.iter().all(named).then_some(())
+    });
+}

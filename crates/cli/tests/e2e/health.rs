@@ -17,7 +17,7 @@ async fn a_ready_node_serves_and_watchers_hear_that_it_stops_and_do_not_hold_it(
     let mut node = Node::start_with(&[]);
     let mut health = HealthClient::new(channel(&node.rpc).unwrap());
     let mut watched = Vec::new();
-    for service in ["", "log.v1.Log", "log.v1.Admin"] {
+    for service in ["", "log.v1.Log", "log.v1.AdminService"] {
         let checked = health.check(of(service)).await.unwrap().into_inner();
         assert_eq!(checked.status(), ServingStatus::Serving, "{service:?}");
         watched.push(health.watch(of(service)).await.unwrap().into_inner());
@@ -69,7 +69,7 @@ macro_rules! listed {
 async fn a_tool_without_protos_finds_the_services() {
     let node = Node::start_with(&[]);
     for services in [listed!(v1, node), listed!(v1alpha, node)] {
-        for wanted in ["log.v1.Log", "log.v1.Admin", "grpc.health.v1.Health"] {
+        for wanted in ["log.v1.Log", "log.v1.AdminService", "grpc.health.v1.Health"] {
             assert!(services.iter().any(|name| name == wanted), "{wanted} is not in {services:?}");
         }
     }

@@ -110,8 +110,10 @@ fn verify_finds_a_flipped_byte_and_the_node_refuses_to_start_on_it() {
     let data = dir.path().join("data");
     let shown = data.to_str().unwrap();
     let mut node = Node::start(&data);
+    // One right after the other: a pause is sealed, and then no batch right behind the damage would say where it ends.
     for round in 0..20 {
-        must(&["produce", "--addr", &node.rpc], format!("record {round} {}\n", "x".repeat(100)).as_bytes());
+        let record = serde_json::json!({ "record": { "value_text": format!("record {round} {}", "x".repeat(100)) } });
+        assert_eq!(node.curl("POST", "/v1/records", &record.to_string()).status, 200);
     }
     assert_eq!(node.terminate(), Some(0));
     let sound = run(&["verify", shown], b"");

@@ -17,7 +17,7 @@ use crate::conditions::Conditions;
 use crate::error::{Error, Outcome};
 use rand::RngExt as _;
 use resolver::Resolver;
-use seedlog_api::v1::{GetServersResponse, Record};
+use seedlog_api::v1::{DescribeResponse, GetServersResponse, Record};
 use seedlog_runtime::clock;
 use seedlog_runtime::clock::Instant;
 use seedlog_runtime::rpc::BadAddress;
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// How a client of a cluster behaves.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// How long a call may take, with all its tries.
+    /// How long a call may take, with all its tries. Zero: as many tries as there are addresses, and no more.
     pub call_max: Duration,
     /// How long a server may take to answer one try, before another server is tried. Longer than a server waits for a
     /// leader, by default 5 s: it then says that nothing was written.
@@ -87,6 +87,14 @@ impl Cluster {
         Ok(Cluster { resolver: Arc::new(Resolver::start(seeds, options.clone())?), options })
     }
 
+    /// Waits until it is known who leads.
+    ///
+    /// # Errors
+    /// If nobody has said so within `patience`.
+    pub async fn ready(&self, patience: Duration) -> Result<(), Error> {
+        self.resolver.resolved(clock::now() + patience).await
+    }
+
     /// Appends `records` as one atomic batch and returns when they are durable on a majority.
     ///
     /// # Errors
@@ -106,7 +114,7 @@ impl Cluster {
         let mut tries = Tries::new(self.options.call_max);
         loop {
             let picked = self.resolver.for_produce(tries.deadline).await.map_err(|error| tries.gave_up(error))?;
-            let error = match picked.client.produce_if(records.clone(), conditions).await {
+            let error = match tries.within(picked.client.produce_if(records.clone(), conditions)).await {
                 Ok(produced) => {
                     self.resolver.answered(&picked.address);
                     return Ok(produced);
@@ -119,7 +127,7 @@ impl Cluster {
             }
             self.resolver.failed(&picked.address);
             tries.maybe_written |= is_unknown;
-            if (is_unknown && !repeatable) || !tries.again().await {
+            if (is_unknown && !repeatable) || !tries.again(&self.resolver).await {
                 return Err(tries.gave_up(error));
             }
         }
@@ -171,6 +179,14 @@ impl Cluster {
         self.read(|client| async move { client.members().await }, Duration::ZERO).await
     }
 
+    /// What there is and what holds, and in `producer` what is remembered of the producer with this id.
+    ///
+    /// # Errors
+    /// If nobody can say.
+    pub async fn describe_with_producer(&self, id: &str) -> Result<DescribeResponse, Error> {
+        self.read(|client| async move { client.describe_with_producer(id).await }, Duration::ZERO).await
+    }
+
     async fn read<T, F>(&self, call: impl Fn(Client) -> F, wait: Duration) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -178,7 +194,7 @@ impl Cluster {
         let mut tries = Tries::new(self.options.call_max + wait);
         loop {
             let picked = self.resolver.for_consume(tries.deadline).await?;
-            match call(picked.client).await {
+            match tries.within(call(picked.client)).await {
                 Ok(answer) => {
                     self.resolver.answered(&picked.address);
                     return Ok(answer);
@@ -186,7 +202,7 @@ impl Cluster {
                 Err(error) if !error.is_passing() => return Err(error),
                 Err(error) => {
                     self.resolver.failed(&picked.address);
-                    if !tries.again().await {
+                    if !tries.again(&self.resolver).await {
                         return Err(error);
                     }
                 }
@@ -196,7 +212,7 @@ impl Cluster {
 }
 
 /// Pauses between tries: the first is short, each further one twice as long, none longer than this.
-const PAUSE_LEAST: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE_LEAST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_millis(500);
 
 /// How often to try again, and until when.
@@ -205,23 +221,36 @@ pub(crate) struct Tries {
     pub deadline: Instant,
     call_max: Duration,
     pause: Duration,
+    count: usize,
     /// A try went out of which nobody knows what became.
     maybe_written: bool,
 }
 
 impl Tries {
     pub fn new(call_max: Duration) -> Tries {
-        Tries { deadline: clock::now() + call_max, call_max, pause: PAUSE_LEAST, maybe_written: false }
+        Tries { deadline: clock::now() + call_max, call_max, pause: PAUSE_LEAST, count: 0, maybe_written: false }
     }
 
     /// Waits a moment; false if there is no time left for another try.
-    pub async fn again(&mut self) -> bool {
+    pub async fn again(&mut self, resolver: &Resolver) -> bool {
+        self.count += 1;
         let pause = next_pause(&mut self.pause);
-        if clock::now() + pause >= self.deadline {
+        let in_time =
+            if self.call_max.is_zero() { self.count < resolver.count() } else { clock::now() + pause < self.deadline };
+        if !in_time {
             return false;
         }
         clock::sleep(pause).await;
         true
+    }
+
+    /// One try, which takes no longer than the call may.
+    pub async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        if self.call_max.is_zero() {
+            return call.await;
+        }
+        let left = self.deadline - clock::now();
+        clock::timeout(left, call).await.unwrap_or(Err(Error::Deadline { after: self.call_max }))
     }
 
     /// What the call ends with: a refusal says nothing about the tries before it.

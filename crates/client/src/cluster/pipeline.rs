@@ -4,10 +4,10 @@
 //! arrive, and must be known for what they are.
 
 use crate::client::Produced;
-use crate::conditions::IN_FLIGHT_MAX;
 use crate::error::{Error, Outcome};
 use seedlog_api::ApiError;
 use seedlog_api::v1::Record;
+use seedlog_runtime::buggify;
 use seedlog_runtime::clock::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,8 +31,12 @@ pub(super) type Settled = Result<Delivered, Error>;
 pub(super) struct Limits {
     pub batch_records_max: usize,
     pub batch_bytes_max: usize,
-    /// For how long a record is tried: what is said when that is over.
+    /// Batches sent and not answered.
+    pub in_flight_max: usize,
+    /// For how long a record is tried; without `past_failures`, for how long nothing is acknowledged.
     pub delivery_max: Duration,
+    /// What is behind a record that failed may go in all the same.
+    pub past_failures: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub(super) struct Pipeline {
     handed: bool,
     /// Records before the next new batch will never be sent.
     gap: bool,
+    /// Without `past_failures`: from when on a failure is the end, as long as nothing is acknowledged.
+    due: Instant,
     /// Why no record is taken any more.
     ended: Option<Error>,
 }
@@ -81,7 +87,8 @@ pub(super) struct Request {
 }
 
 impl Pipeline {
-    pub fn new(limits: Limits, first_sequence: u64) -> Pipeline {
+    /// With `gap`, sequences before the first may be missing in the log.
+    pub fn new(limits: Limits, first_sequence: u64, gap: bool, now: Instant) -> Pipeline {
         Pipeline {
             limits,
             next_sequence: first_sequence,
@@ -90,9 +97,15 @@ impl Pipeline {
             open: VecDeque::new(),
             sent: 0,
             handed: false,
-            gap: false,
+            gap,
+            due: now,
             ended: None,
         }
+    }
+
+    /// Why no record is taken any more.
+    pub fn ended(&self) -> Option<&Error> {
+        self.ended.as_ref()
     }
 
     /// Takes a record in, which is given up at `deadline`; what becomes of it, the receiver is told.
@@ -109,6 +122,9 @@ impl Pipeline {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
+        if self.is_empty() {
+            self.due = deadline;
+        }
         let (settled, receiver) = oneshot::channel();
         self.queued.push_back(Entry { record, bytes, deadline, settled, _room: room });
         self.queued_bytes += bytes;
@@ -124,8 +140,11 @@ impl Pipeline {
         self.open.is_empty()
     }
 
-    /// When the oldest record is given up that is not on its way.
+    /// When the oldest record is given up that is not on its way; or, without `past_failures`, everything.
     pub fn next_deadline(&self) -> Option<Instant> {
+        if !self.limits.past_failures {
+            return (!self.is_empty()).then_some(self.due);
+        }
         let waiting = self.open.get(self.on_their_way()).and_then(|batch| batch.entries.first());
         waiting.or_else(|| self.queued.front()).map(|entry| entry.deadline)
     }
@@ -149,16 +168,18 @@ impl Pipeline {
         Some(Request { records, sequence: batch.sequence, gap_allowed: batch.gap_allowed })
     }
 
-    /// What [`Pipeline::next`] gave has gone out.
+    /// What [`Pipeline::next`] gave has gone out, unless it was given up meanwhile.
     pub fn went_out(&mut self) {
-        self.handed = false;
-        self.sent += 1;
+        self.sent += usize::from(std::mem::take(&mut self.handed));
     }
 
     fn form(&mut self) -> Option<()> {
-        let Limits { batch_records_max, batch_bytes_max, .. } = self.limits;
+        let Limits { mut batch_records_max, batch_bytes_max, in_flight_max, .. } = self.limits;
+        if buggify!("short_batch") {
+            batch_records_max = 1;
+        }
         let is_full = self.queued.len() >= batch_records_max || self.queued_bytes >= batch_bytes_max;
-        let has_place = self.open.len() < if is_full { IN_FLIGHT_MAX } else { PARTIAL_MAX };
+        let has_place = self.open.len() < if is_full { in_flight_max } else { in_flight_max.min(PARTIAL_MAX) };
         if self.queued.is_empty() || !has_place {
             return None;
         }
@@ -182,12 +203,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the answer cannot be one to it. It stays, and nobody knows what became of it.
-    pub fn acked(&mut self, produced: Produced) -> Result<(), Error> {
+    pub fn acked(&mut self, produced: Produced, now: Instant) -> Result<(), Error> {
         let count = self.open.front().filter(|_| self.sent > 0).map(|batch| batch.entries.len());
         if count != Some(produced.count as usize) {
             return Err(Error::BadAnswer { what: "an answer for another number of records" });
         }
         self.sent -= 1;
+        self.due = now + self.limits.delivery_max;
         let batch = self.open.pop_front().expect("just seen");
         for (entry, offset) in batch.entries.into_iter().zip(produced.first_offset..) {
             // Who does not wait for it need not know.
@@ -197,7 +219,8 @@ impl Pipeline {
     }
 
     /// The stream is over: with this answer to the oldest that went out, or before it had any.
-    pub fn broken(&mut self, error: &Error) {
+    /// `once_more`: whatever the time, there is a server that was not tried yet.
+    pub fn broken(&mut self, error: &Error, now: Instant, once_more: bool) {
         self.handed = false;
         let sent = std::mem::take(&mut self.sent);
         let refused = match error {
@@ -210,7 +233,9 @@ impl Pipeline {
         if !at_the_door {
             self.open.range_mut(unanswered..sent.max(unanswered)).for_each(|batch| batch.maybe_written = true);
         }
-        let Some(refused) = refused.filter(|_| !error.is_passing()) else { return };
+        let Some(refused) = refused.filter(|_| !error.is_passing()) else {
+            return self.lose_patience(error, now, once_more);
+        };
         if is_about_the_log(refused) {
             // Older than what the log remembers: it may well be there.
             let forgotten = matches!(refused, ApiError::SequenceTooOld { .. });
@@ -220,7 +245,7 @@ impl Pipeline {
         let batch = self.open.pop_front().expect("something went out");
         if batch.entries.len() == 1 || batch.maybe_written {
             self.settle(batch, error);
-            return self.leave_a_gap(0);
+            return if self.limits.past_failures { self.leave_a_gap(0) } else { self.end(error) };
         }
         // One of them is to blame for all: each alone, so that only that one fails.
         let Batch { sequence, gap_allowed, entries, .. } = batch;
@@ -230,12 +255,21 @@ impl Pipeline {
         }
     }
 
+    /// Without `past_failures` a failure is the end, unless another try may help and there is time for it.
+    fn lose_patience(&mut self, error: &Error, now: Instant, once_more: bool) {
+        let due = if self.is_empty() { now + self.limits.delivery_max } else { self.due };
+        let in_vain = now >= due && !once_more;
+        if !self.limits.past_failures && (in_vain || !error.is_passing()) {
+            self.end(error);
+        }
+    }
+
     /// Nothing more is taken or sent. Of what is on its way nobody knows what becomes of it.
     pub fn end(&mut self, why: &Error) {
         let on_their_way = self.on_their_way();
         (self.sent, self.handed) = (0, false);
         self.open.range_mut(..on_their_way).for_each(|batch| batch.maybe_written = true);
-        self.ended = Some(why.clone());
+        self.ended.get_or_insert_with(|| why.clone());
         for batch in std::mem::take(&mut self.open) {
             self.settle(batch, why);
         }
@@ -245,8 +279,16 @@ impl Pipeline {
         }
     }
 
+    /// Whether records are given up for themselves.
+    pub fn expires(&self) -> bool {
+        self.limits.past_failures
+    }
+
     /// Gives up what is due and not on its way.
     pub fn expire(&mut self, now: Instant, last: &Error) {
+        if !self.expires() {
+            return;
+        }
         let is_due = |entry: &Entry| entry.deadline <= now;
         let at = self.on_their_way();
         while self.open.get(at).is_some_and(|batch| batch.entries.iter().any(is_due)) {
@@ -305,11 +347,19 @@ fn never_sent(last: &Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conditions::IN_FLIGHT_MAX;
     use seedlog_runtime::clock;
     use std::sync::Arc;
     use tokio::sync::Semaphore;
 
-    const LIMITS: Limits = Limits { batch_records_max: 3, batch_bytes_max: 100, delivery_max: Duration::from_secs(9) };
+    const LIMITS: Limits = Limits {
+        batch_records_max: 3,
+        batch_bytes_max: 100,
+        in_flight_max: IN_FLIGHT_MAX,
+        delivery_max: Duration::from_secs(9),
+        past_failures: true,
+    };
+    const IN_ORDER: Limits = Limits { past_failures: false, ..LIMITS };
 
     struct Bench {
         pipeline: Pipeline,
@@ -322,9 +372,13 @@ mod tests {
         /// A producer with these records, of ten bytes each, each due a second after the one before; its first
         /// sequence is 5.
         fn with(values: &[&str]) -> Bench {
-            let room = Arc::new(Semaphore::new(1000));
-            let mut bench =
-                Bench { pipeline: Pipeline::new(LIMITS, 5), room, start: clock::now(), receivers: Vec::new() };
+            Bench::limited(LIMITS, values)
+        }
+
+        fn limited(limits: Limits, values: &[&str]) -> Bench {
+            let (room, start) = (Arc::new(Semaphore::new(1000)), clock::now());
+            let pipeline = Pipeline::new(limits, 5, false, start);
+            let mut bench = Bench { pipeline, room, start, receivers: Vec::new() };
             values.iter().for_each(|value| bench.push(value));
             bench
         }
@@ -355,7 +409,11 @@ mod tests {
         }
 
         fn ack(&mut self, first_offset: u64, count: u32) -> Result<(), Error> {
-            self.pipeline.acked(Produced { first_offset, count, repeated: false })
+            self.pipeline.acked(Produced { first_offset, count, repeated: false }, self.start)
+        }
+
+        fn broken(&mut self, error: &Error) {
+            self.pipeline.broken(error, self.start, false);
         }
 
         /// What each record came to: its offset, or whether it may be written; `None` as long as nobody knows.
@@ -423,7 +481,7 @@ mod tests {
         assert_eq!(bench.sent(), [went(5, "abc"), went(8, "d")]);
         bench.ack(0, 3).unwrap();
         bench.push("e");
-        bench.pipeline.broken(&Error::StreamBroken { why: String::new() });
+        bench.broken(&Error::StreamBroken { why: String::new() });
         assert_eq!(bench.pipeline.next(true).unwrap().sequence, 8);
         bench.pipeline.went_out();
         assert_eq!(bench.pipeline.next(true), None, "old ones only");
@@ -437,10 +495,10 @@ mod tests {
     async fn a_refused_batch_goes_again_record_by_record_and_only_the_one_to_blame_is_left_out() {
         let mut bench = Bench::with(&["a", "b", "c", "d"]);
         assert_eq!(bench.sent(), [went(5, "abc"), went(8, "d")]);
-        bench.pipeline.broken(&TOO_LARGE);
+        bench.broken(&TOO_LARGE);
         assert_eq!(bench.sent(), [went(5, "a"), went(6, "b"), went(7, "c"), went(8, "d")]);
         bench.ack(0, 1).unwrap();
-        bench.pipeline.broken(&TOO_LARGE);
+        bench.broken(&TOO_LARGE);
         assert_eq!(bench.sent(), [(7, true, "c".to_owned()), went(8, "d")], "6 is left out");
         bench.ack(1, 1).unwrap();
         bench.ack(2, 1).unwrap();
@@ -451,9 +509,9 @@ mod tests {
     async fn a_refusal_after_a_lost_answer_leaves_the_outcome_open() {
         let mut bench = Bench::with(&["a", "b"]);
         bench.sent();
-        bench.pipeline.broken(&LOST);
+        bench.broken(&LOST);
         bench.sent();
-        bench.pipeline.broken(&TOO_LARGE);
+        bench.broken(&TOO_LARGE);
         assert_eq!(bench.settled(), [Some(Err(Outcome::Unknown)), Some(Err(Outcome::Unknown))]);
         bench.push("c");
         assert_eq!(bench.sent(), [(7, true, "c".to_owned())]);
@@ -463,10 +521,10 @@ mod tests {
     async fn two_refused_records_in_neighbouring_batches_cost_nobody_else_anything() {
         let mut bench = Bench::with(&["a", "b", "c", "d", "e", "f"]);
         assert_eq!(bench.sent(), [went(5, "abc"), went(8, "def")]);
-        bench.pipeline.broken(&TOO_LARGE);
+        bench.broken(&TOO_LARGE);
         assert_eq!(bench.sent(), [went(5, "a"), went(6, "b"), went(7, "c"), went(8, "def")]);
         (0..3).for_each(|offset| bench.ack(offset, 1).unwrap());
-        bench.pipeline.broken(&TOO_LARGE);
+        bench.broken(&TOO_LARGE);
         assert_eq!(bench.sent(), [went(8, "d"), went(9, "e"), went(10, "f")], "they were behind a refused one");
     }
 
@@ -476,7 +534,7 @@ mod tests {
         assert!(bench.pipeline.next(false).is_some());
         bench.pipeline.expire(bench.at(99), &LOST);
         assert_eq!(bench.settled(), [None], "it is about to");
-        bench.pipeline.broken(&LOST);
+        bench.broken(&LOST);
         bench.pipeline.expire(bench.at(99), &LOST);
         assert_eq!(bench.settled(), [Some(Err(Outcome::NotWritten))]);
     }
@@ -486,7 +544,7 @@ mod tests {
         let mut bench = Bench::with(&["a", "b", "c", "d", "e"]);
         assert_eq!(bench.pipeline.next_deadline(), Some(bench.at(1)));
         assert_eq!(bench.pipeline.next(false).unwrap().sequence, 5);
-        bench.pipeline.broken(&NO_LEADER);
+        bench.broken(&NO_LEADER);
         bench.pipeline.expire(bench.at(1), &NO_LEADER);
         let not_written = Some(Err(Outcome::NotWritten));
         assert_eq!(bench.settled(), [not_written, not_written, not_written, None, None]);
@@ -501,7 +559,7 @@ mod tests {
         bench.pipeline.expire(bench.at(99), &NO_LEADER);
         assert_eq!(bench.settled(), [None; 4]);
         // An answer to the first says nothing of the second, and nothing that is said later does.
-        bench.pipeline.broken(&NO_LEADER);
+        bench.broken(&NO_LEADER);
         bench.pipeline.expire(bench.at(99), &NO_LEADER);
         let (not_written, unknown) = (Some(Err(Outcome::NotWritten)), Some(Err(Outcome::Unknown)));
         assert_eq!(bench.settled(), [not_written, not_written, not_written, unknown]);
@@ -516,11 +574,27 @@ mod tests {
             let mut bench = Bench::with(&["a", "b", "c", "d"]);
             bench.sent();
             bench.push("e");
-            bench.pipeline.broken(&Error::Server(refused));
+            bench.broken(&Error::Server(refused));
             assert_eq!(bench.settled(), [first, first, first, unknown, not_written]);
             let room = bench.room.clone().try_acquire_owned().unwrap();
             assert!(bench.pipeline.push(Record::default(), 1, bench.start, room).is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_batch_may_own_up_to_a_gap_before_it() {
+        let mut pipeline = Pipeline::new(LIMITS, 5, true, clock::now());
+        let room = Arc::new(Semaphore::new(2));
+        for _ in 0..2 {
+            let room = room.clone().try_acquire_owned().unwrap();
+            drop(pipeline.push(Record::default(), 90, clock::now(), room).unwrap());
+        }
+        let mut gap = || {
+            let next = pipeline.next(false).map(|request| request.gap_allowed);
+            pipeline.went_out();
+            next
+        };
+        assert_eq!([gap(), gap()], [Some(true), Some(false)]);
     }
 
     #[tokio::test]
@@ -530,5 +604,61 @@ mod tests {
         bench.sent();
         assert!(bench.ack(0, 1).is_err());
         assert_eq!(bench.settled(), [None, None]);
+    }
+
+    #[tokio::test]
+    async fn in_order_what_is_written_is_all_that_is_before_the_first_failure() {
+        let (not_written, unknown) = (Some(Err(Outcome::NotWritten)), Some(Err(Outcome::Unknown)));
+        // One that is refused, alone in its batch in the end; what went out behind it was refused at the door.
+        let mut bench = Bench::limited(IN_ORDER, &["a", "b", "c", "d"]);
+        assert_eq!(bench.sent(), [went(5, "abc"), went(8, "d")]);
+        bench.broken(&TOO_LARGE);
+        assert_eq!(bench.sent(), [went(5, "a"), went(6, "b"), went(7, "c"), went(8, "d")]);
+        bench.ack(0, 1).unwrap();
+        bench.broken(&TOO_LARGE);
+        assert_eq!(bench.settled(), [Some(Ok(0)), not_written, not_written, not_written]);
+        assert_eq!(bench.pipeline.ended(), Some(&TOO_LARGE));
+        // A way that ends, while nothing was acknowledged for too long.
+        let mut bench = Bench::limited(IN_ORDER, &["a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!(bench.sent().len(), 2);
+        bench.ack(0, 3).unwrap();
+        assert_eq!(bench.sent(), [went(11, "g")]);
+        bench.pipeline.broken(&LOST, bench.at(8), false);
+        assert_eq!(bench.sent(), [went(8, "def"), went(11, "g")], "there is time for another try");
+        bench.push("h");
+        bench.pipeline.expire(bench.at(99), &LOST);
+        assert_eq!(bench.settled()[3..], [None; 5], "only a failure is the end");
+        bench.pipeline.broken(&LOST, bench.at(9), true);
+        assert_eq!(bench.sent().len(), 2, "there is a server that was not tried");
+        bench.pipeline.broken(&LOST, bench.at(9), false);
+        assert_eq!(bench.settled()[3..], [unknown, unknown, unknown, unknown, not_written]);
+        // Something that no try can change.
+        let mut bench = Bench::limited(IN_ORDER, &["a"]);
+        bench.sent();
+        bench.broken(&Error::Status { code: tonic::Code::PermissionDenied, message: String::new() });
+        assert!(bench.pipeline.ended().is_some());
+    }
+
+    #[tokio::test]
+    async fn without_any_patience_the_first_failure_is_the_end_with_nothing_on_its_way_too() {
+        let limits = Limits { delivery_max: Duration::ZERO, ..IN_ORDER };
+        let mut bench = Bench::limited(limits, &[]);
+        bench.push("a");
+        assert_eq!(bench.sent(), [went(5, "a")]);
+        bench.ack(0, 1).unwrap();
+        bench.broken(&LOST);
+        assert_eq!(bench.pipeline.ended(), Some(&LOST));
+        let mut patient = Bench::limited(IN_ORDER, &[]);
+        patient.pipeline.broken(&LOST, patient.at(99), false);
+        assert_eq!(patient.pipeline.ended(), None, "nobody waits for anything");
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_the_next_waits_for_the_answer() {
+        let mut bench = Bench::limited(Limits { in_flight_max: 1, ..IN_ORDER }, &["a", "b", "c", "d", "e"]);
+        assert_eq!(bench.sent(), [went(5, "abc")]);
+        assert_eq!(bench.sent(), []);
+        bench.ack(0, 3).unwrap();
+        assert_eq!(bench.sent(), [went(8, "de")]);
     }
 }

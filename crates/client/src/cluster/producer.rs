@@ -3,7 +3,7 @@
 
 use super::pipeline::{Limits, Pipeline, Request, Settled};
 use super::{Cluster, PAUSE_LEAST, next_pause};
-use crate::conditions::{Conditions, ProducerSequence, check_producer_id};
+use crate::conditions::{Conditions, IN_FLIGHT_MAX, ProducerSequence, check_producer_id};
 use crate::error::Error;
 use crate::produce_stream::{ProduceResults, ProduceSender};
 use prost::Message as _;
@@ -30,17 +30,28 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 /// How a producer behaves.
 #[derive(Debug, Clone)]
 pub struct ProducerOptions {
-    /// 1 to 128 bytes; nobody else's, nor that of an earlier producer: the log knows a repeat by its batch, and batches
-    /// are cut as the records come. None: a random one.
+    /// 1 to 128 bytes; nobody else's, nor that of an earlier producer, unless each of their batches has one record: the
+    /// log knows a repeat by its batch, and batches are cut as the records come. None: a random one.
     pub id: Option<String>,
     /// Of the first record; any will do.
     pub first_sequence: u64,
     /// What is not settled yet takes at most so many bytes of memory, about; then [`Producer::send`] waits.
     pub room_bytes_max: usize,
-    /// For how long a record is tried; no try begins after that.
+    /// Records in one batch, at most; a batch is atomic.
+    pub batch_records_max: usize,
+    /// For how long a record is tried; no try begins after that. Without `past_failures`: for how long a failure is
+    /// tried again while nothing is acknowledged.
     pub delivery_max: Duration,
+    /// A record that fails leaves those behind it alone. Otherwise it is the end: the log then has some first ones of
+    /// all that was given, and of the rest nothing, but for those whose outcome is unknown.
+    pub past_failures: bool,
     /// See [`Conditions::fencing_token`].
     pub fencing_token: Option<u64>,
+    /// Compare-and-append: the first record has to get this offset, and each other one that after the one before it.
+    /// Batches go one by one then, and there is nothing past a failure.
+    pub expected_offset: Option<u64>,
+    /// The first record may leave out sequences behind what the log has of this producer.
+    pub first_after_gap: bool,
 }
 
 impl Default for ProducerOptions {
@@ -49,8 +60,12 @@ impl Default for ProducerOptions {
             id: None,
             first_sequence: 0,
             room_bytes_max: 32 << 20,
+            batch_records_max: BATCH_RECORDS_MAX,
             delivery_max: Duration::from_secs(120),
+            past_failures: true,
             fencing_token: None,
+            expected_offset: None,
+            first_after_gap: false,
         }
     }
 }
@@ -59,14 +74,14 @@ impl Default for ProducerOptions {
 ///
 /// What is given while others are on their way gathers and goes as one batch; nothing waits for more to come. When a
 /// stream breaks off, all that was not answered is sent again, with the sequences that it had. Only a record that is
-/// refused for itself, or not settled in time, is left out; those behind it are not.
+/// refused for itself, or not settled in time, is left out; those behind it are not, unless it is asked for
+/// ([`ProducerOptions::past_failures`]).
 ///
 /// Dropped, it still sends what it was given.
 #[derive(Debug)]
 pub struct Producer {
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
-    options: ProducerOptions,
 }
 
 /// What becomes of a record: to be awaited, or dropped by whom it does not concern.
@@ -79,36 +94,40 @@ struct Shared {
     /// There is more to send, or nothing will come any more.
     work: Notify,
     closed: AtomicBool,
+    /// It takes nothing any more.
+    over: Notify,
     id: String,
-    fencing_token: Option<u64>,
-    delivery_max: Duration,
+    options: ProducerOptions,
 }
 
 impl Producer {
     pub(super) fn start(cluster: Cluster, options: ProducerOptions) -> Producer {
+        let one_by_one = options.expected_offset.is_some();
         let limits = Limits {
-            batch_records_max: BATCH_RECORDS_MAX,
+            batch_records_max: options.batch_records_max.clamp(1, BATCH_RECORDS_MAX),
             batch_bytes_max: BATCH_BYTES_MAX,
+            in_flight_max: if one_by_one { 1 } else { IN_FLIGHT_MAX },
             delivery_max: options.delivery_max,
+            past_failures: options.past_failures && !one_by_one,
         };
         let id = options.id.clone().unwrap_or_else(|| {
             let random: u128 = seedlog_runtime::rng("producer id").random();
             format!("{random:032x}")
         });
         let shared = Arc::new(Shared {
-            pipeline: Mutex::new(Pipeline::new(limits, options.first_sequence)),
+            pipeline: Mutex::new(Pipeline::new(limits, options.first_sequence, options.first_after_gap, clock::now())),
             work: Notify::new(),
             closed: false.into(),
+            over: Notify::new(),
             id,
-            fencing_token: options.fencing_token,
-            delivery_max: options.delivery_max,
+            options,
         });
         if let Err(error) = check_producer_id(&shared.id) {
-            shared.pipeline().end(&error);
+            shared.end(&error);
         }
         drop(seedlog_runtime::spawn(run(cluster, shared.clone())));
-        let room = Arc::new(Semaphore::new(options.room_bytes_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Producer { shared, room, options }
+        let room = shared.options.room_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
+        Producer { shared, room: Arc::new(Semaphore::new(room)) }
     }
 
     /// Takes a record in as soon as there is room; several that wait get their turn in the order of their calls.
@@ -122,13 +141,24 @@ impl Producer {
         if bytes > max {
             return Err(Error::RequestTooLarge { bytes, max });
         }
-        let room = u32::try_from(bytes.min(self.options.room_bytes_max).max(1)).unwrap_or(u32::MAX);
+        let ProducerOptions { room_bytes_max, delivery_max, .. } = self.shared.options;
+        let room = u32::try_from(bytes.min(room_bytes_max).max(1)).unwrap_or(u32::MAX);
         // Nobody closes it.
         let room = self.room.clone().acquire_many_owned(room).await.map_err(|_| Error::StreamEnded)?;
-        let deadline = clock::now() + self.options.delivery_max;
+        let deadline = clock::now() + delivery_max;
         let delivery = self.shared.pipeline().push(record, bytes, deadline, room)?;
         self.shared.work.notify_one();
         Ok(Delivery(delivery))
+    }
+
+    /// Returns when it takes nothing any more, with the reason. For one caller at a time.
+    pub async fn ended(&self) -> Error {
+        loop {
+            if let Some(why) = self.shared.pipeline().ended().cloned() {
+                return why;
+            }
+            self.shared.over.notified().await;
+        }
     }
 
     /// Under which the log knows it.
@@ -174,8 +204,20 @@ impl Shared {
 
     fn conditions(&self, request: &Request) -> Conditions {
         let Request { sequence, gap_allowed, .. } = *request;
+        let ProducerOptions { first_sequence, expected_offset, fencing_token, .. } = self.options;
         let producer = Some(ProducerSequence { id: self.id.clone(), sequence, gap_allowed });
-        Conditions { producer, expected_offset: None, fencing_token: self.fencing_token }
+        let expected_offset = expected_offset.map(|first| first.saturating_add(sequence - first_sequence));
+        Conditions { producer, expected_offset, fencing_token }
+    }
+
+    fn broken(&self, error: &Error, once_more: bool) {
+        self.pipeline().broken(error, clock::now(), once_more);
+        self.over.notify_one();
+    }
+
+    fn end(&self, why: &Error) {
+        self.pipeline().end(why);
+        self.over.notify_one();
     }
 }
 
@@ -191,7 +233,7 @@ struct Ends(Arc<Shared>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        self.0.pipeline().end(&Error::StreamEnded);
+        self.0.end(&Error::StreamEnded);
     }
 }
 
@@ -199,6 +241,8 @@ async fn run(cluster: Cluster, shared: Arc<Shared>) {
     let ends = Ends(shared);
     let shared = &ends.0;
     let mut pause = PAUSE_LEAST;
+    // Since something was acknowledged.
+    let mut failures = 0;
     let mut last = Error::NoServer { why: "none was asked in time".to_owned() };
     while shared.has_work().await {
         shared.pipeline().expire(clock::now(), &last);
@@ -215,8 +259,12 @@ async fn run(cluster: Cluster, shared: Arc<Shared>) {
             }
             Err(error) => Left::Broken(error),
         };
+        if acked {
+            failures = 0;
+        }
         if let Left::Broken(error) = left {
-            shared.pipeline().broken(&error);
+            failures += 1;
+            shared.broken(&error, failures < cluster.resolver.count());
             last = error;
         }
         if acked {
@@ -280,7 +328,7 @@ async fn stream(
         loop {
             match results.next().await {
                 Some(Ok(produced)) => {
-                    if let Err(error) = shared.pipeline().acked(produced) {
+                    if let Err(error) = shared.pipeline().acked(produced, clock::now()) {
                         return Left::Broken(error);
                     }
                     *acked = true;
@@ -294,12 +342,15 @@ async fn stream(
     };
     // What went out has its answer in time, or the stream ends; what waits behind it may wait for too long.
     let expiring = async {
+        if !shared.pipeline().expires() {
+            std::future::pending::<()>().await;
+        }
         loop {
             let deadline = shared.pipeline().next_deadline();
             match deadline {
                 Some(deadline) => clock::sleep_until(deadline).await,
                 // Whatever comes has all its time.
-                None => clock::sleep(shared.delivery_max).await,
+                None => clock::sleep(shared.options.delivery_max).await,
             }
             shared.pipeline().expire(clock::now(), last);
             // It may have been the last one that was waited for.

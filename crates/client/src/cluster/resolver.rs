@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use seedlog_runtime::clock::Instant;
 use seedlog_runtime::rpc::{BadAddress, check_address};
 use seedlog_runtime::{JoinHandle, clock, watch};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -48,6 +48,10 @@ struct Known {
     resolved: Vec<String>,
     /// Whose turn it is to be read from.
     turn: usize,
+    /// The cluster that the first answer was of.
+    cluster_id: Option<String>,
+    /// Who is of another one, and of which.
+    foreign: BTreeMap<String, String>,
     /// Why the last question had no answer.
     trouble: Option<String>,
 }
@@ -59,7 +63,35 @@ impl Known {
         let mut addresses = advertised;
         addresses.retain(|address| check_address(address).is_ok());
         addresses.extend(self.resolved.iter().cloned());
+        addresses.retain(|address| !self.foreign.contains_key(address));
         addresses
+    }
+
+    /// Takes an answer from `address` for one of our cluster, or does not.
+    ///
+    /// # Errors
+    /// If it is of another one.
+    fn admit(&mut self, address: &str, told: &View) -> Result<(), String> {
+        // A server as old as the book's does not say.
+        if told.cluster_id.is_empty() {
+            return Ok(());
+        }
+        if *self.cluster_id.get_or_insert_with(|| told.cluster_id.clone()) == told.cluster_id {
+            self.foreign.remove(address);
+            return Ok(());
+        }
+        self.foreign.insert(address.to_owned(), told.cluster_id.clone());
+        Err(self.no_server())
+    }
+
+    /// Why nobody can be asked.
+    fn no_server(&self) -> String {
+        let ours = self.cluster_id.as_deref().unwrap_or_default();
+        let foreign: Vec<String> = self.foreign.iter().map(|(address, of)| format!("{address} is of {of}")).collect();
+        if foreign.is_empty() {
+            return "no server has an address that can be dialled".to_owned();
+        }
+        format!("another cluster answers: {}, this one is {ours}", foreign.join(", "))
     }
 }
 
@@ -111,6 +143,12 @@ impl Resolver {
         known.health.best(&addresses, clock::now()).cloned()
     }
 
+    /// How many addresses there are that one might try.
+    pub fn count(&self) -> usize {
+        let addresses = self.shared.known().dialled(self.shared.view.borrow().addresses().cloned().collect());
+        addresses.into_iter().collect::<BTreeSet<_>>().len()
+    }
+
     /// It answered as it should.
     pub fn answered(&self, address: &str) {
         self.shared.known().health.answered(address);
@@ -122,7 +160,8 @@ impl Resolver {
         self.shared.ask.notify_one();
     }
 
-    async fn resolved(&self, deadline: Instant) -> Result<(), Error> {
+    /// Returns when a leader is known.
+    pub async fn resolved(&self, deadline: Instant) -> Result<(), Error> {
         let mut view = self.shared.view.subscribe();
         let patience = deadline - clock::now();
         match clock::timeout(patience, view.wait_for(|view| view.leader.is_some())).await {
@@ -139,9 +178,10 @@ impl Resolver {
         let mut known = self.shared.known();
         let addresses = addresses(&self.shared.view.borrow(), &mut known.turn);
         let addresses = known.dialled(addresses);
-        let no_server = || Error::NoServer { why: "no server has an address that can be dialled".to_owned() };
-        let address = known.health.best(&addresses, clock::now()).ok_or_else(no_server)?.clone();
-        let client = self.shared.client(&mut known, &address).map_err(|_| no_server())?;
+        let best = known.health.best(&addresses, clock::now()).cloned();
+        let Some(address) = best else { return Err(Error::NoServer { why: known.no_server() }) };
+        let client = self.shared.client(&mut known, &address);
+        let client = client.map_err(|bad| Error::NoServer { why: bad.to_string() })?;
         Ok(Picked { address, client })
     }
 }
@@ -197,8 +237,11 @@ impl Shared {
             match told {
                 // That it answers this does not say that it can do anything else.
                 Ok(Some(told)) => {
-                    self.known().trouble = None;
-                    self.view.send_if_modified(|view| view.learn(told));
+                    let admitted = self.known().admit(&address, &told);
+                    if admitted.is_ok() {
+                        self.view.send_if_modified(|view| view.learn(told));
+                    }
+                    self.known().trouble = admitted.err();
                 }
                 Ok(None) => self.known().trouble = Some(format!("{address} knows no leader")),
                 Err(trouble) => {

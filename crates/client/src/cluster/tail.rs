@@ -5,6 +5,7 @@ use crate::client::{Fetch, Start};
 use crate::error::Error;
 use crate::tail::Tail;
 use seedlog_api::v1::Record;
+use seedlog_runtime::buggify;
 use seedlog_runtime::clock;
 use seedlog_runtime::clock::Instant;
 use std::time::Duration;
@@ -44,6 +45,9 @@ impl ClusterTail {
             let error = match self.try_next(&mut tries).await {
                 Ok(record) => {
                     self.start = Start::Offset(record.offset + 1);
+                    if buggify!("tail_moves_on") {
+                        self.stream = None;
+                    }
                     return Ok(record);
                 }
                 Err(error) => error,
@@ -53,7 +57,7 @@ impl ClusterTail {
             {
                 self.cluster.resolver.failed(&stream.address);
             }
-            if !error.is_passing() || !tries.again().await {
+            if !error.is_passing() || !tries.again(&self.cluster.resolver).await {
                 return Err(error);
             }
         }
@@ -88,7 +92,7 @@ impl ClusterTail {
                 Ok(Some(Err(error))) => return Err(error),
                 Ok(None) => return Err(Error::StreamBroken { why: "the server ended it".to_owned() }),
                 Err(_) => {
-                    self.seen_quiet(quiet_max).await?;
+                    Box::pin(self.seen_quiet(quiet_max)).await?;
                     self.stream.iter_mut().for_each(|stream| stream.heard = clock::now());
                 }
             }
@@ -104,10 +108,11 @@ impl ClusterTail {
         }
         if self.start == Start::Latest {
             // What is appended from now on, and not from the time on at which a later stream begins.
-            self.start = Start::Offset(self.cluster.next_offset().await?);
+            self.start = Start::Offset(Box::pin(self.cluster.next_offset()).await?);
         }
-        let picked = self.cluster.resolver.for_consume(tries.deadline).await?;
-        match picked.client.consume_stream(self.start).await {
+        let picked = Box::pin(self.cluster.resolver.for_consume(tries.deadline)).await?;
+        // In a box, as all that is rare here: what waits for the next record is moved about for each.
+        match tries.within(Box::pin(picked.client.consume_stream(self.start))).await {
             Ok(records) => {
                 self.cluster.resolver.answered(&picked.address);
                 Ok(Stream { address: picked.address, records, heard: clock::now() })
@@ -139,6 +144,10 @@ impl ClusterTail {
         match error.out_of_range() {
             // The end is where we wait.
             Some(valid) if self.offset().is_none_or(|offset| offset == valid.end) => Ok(()),
+            // It came between the miss and the answer: the stream should have it soon, or another one has.
+            Some(valid) if self.offset().is_some_and(|offset| valid.contains(&offset)) => {
+                Err(Error::Deadline { after: quiet_max })
+            }
             _ => Err(error),
         }
     }

@@ -5,6 +5,8 @@ use seedlog_api::v1::{Role, Server};
 /// The cluster as the client knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct View {
+    /// Which cluster it is; empty if the server does not say.
+    pub cluster_id: String,
     /// In which the leader below was said to lead.
     pub term: u64,
     pub leader: Option<String>,
@@ -12,6 +14,10 @@ pub(crate) struct View {
     pub others: Vec<String>,
     /// Up to where the one who told this had applied: of two who name the same leader, who is further knows better.
     applied_index: u64,
+    /// Who told it. Where nothing is written, addresses change all the same: the leader hears of it, and whoever spoke
+    /// last knows better than before.
+    told_by_leader: bool,
+    teller: String,
 }
 
 impl View {
@@ -25,13 +31,25 @@ impl View {
         members.sort_by(|a, b| a.id.cmp(&b.id));
         let leader = members.iter().find(|server| server.is_leader)?.rpc_addr.clone();
         let others = members.iter().map(|server| server.rpc_addr.clone()).filter(|addr| *addr != leader).collect();
-        Some(View { term: teller.term, leader: Some(leader), others, applied_index: teller.applied_index })
+        Some(View {
+            cluster_id: teller.cluster_id.clone(),
+            term: teller.term,
+            leader: Some(leader),
+            others,
+            applied_index: teller.applied_index,
+            told_by_leader: teller.is_leader,
+            teller: teller.id.clone(),
+        })
+    }
+
+    fn rank(&self) -> (u64, u64, bool) {
+        (self.term, self.applied_index, self.told_by_leader)
     }
 
     /// Takes in what another server said; whether anything is new. A leader that was cut off goes on saying that it
     /// leads: the higher term is right.
     pub fn learn(&mut self, told: View) -> bool {
-        let is_newer = (told.term, told.applied_index) > (self.term, self.applied_index);
+        let is_newer = told.rank() > self.rank() || (told.rank() == self.rank() && told.teller == self.teller);
         let changes = is_newer && (&told.leader, &told.others) != (&self.leader, &self.others);
         if is_newer {
             *self = told;
@@ -83,6 +101,23 @@ mod tests {
         assert!(view.learn(told("b", 4, "c", 5).unwrap()));
         assert!(!view.learn(told("a", 3, "a", 9).unwrap()));
         assert_eq!((view.term, view.leader.as_deref()), (4, Some("c:1")));
+    }
+
+    #[test]
+    fn where_nothing_is_written_a_new_address_is_learnt_from_the_leader_and_from_whoever_spoke_last() {
+        let moved = |by: &str| {
+            let mut view = told(by, 3, "a", 7).unwrap();
+            view.others[0] = "elsewhere:1".to_owned();
+            view
+        };
+        let mut view = told("b", 3, "a", 7).unwrap();
+        assert!(!view.learn(moved("c")), "which of the two followers is right is not known");
+        assert!(view.learn(moved("b")));
+        assert!(!view.learn(told("c", 3, "a", 7).unwrap()));
+        let mut view = told("b", 3, "a", 7).unwrap();
+        assert!(view.learn(moved("a")), "the leader knows better");
+        assert!(!view.learn(told("b", 3, "a", 7).unwrap()));
+        assert!(view.learn(told("a", 3, "a", 7).unwrap()), "it has moved back");
     }
 
     #[test]

@@ -57,15 +57,41 @@ impl Group {
         *self.nodes[teller].servers.lock().unwrap() = addresses.iter().enumerate().map(server).collect();
     }
 
+    /// From now on these servers are of that cluster.
+    pub fn belongs_to(&self, cluster_id: &str) {
+        for node in &self.nodes {
+            node.servers.lock().unwrap().iter_mut().for_each(|server| server.cluster_id = cluster_id.to_owned());
+        }
+    }
+
     pub fn cluster(&self, seeds: &[usize]) -> Cluster {
-        let options = ClusterOptions {
+        self.cluster_with(seeds, Group::options())
+    }
+
+    pub fn options() -> ClusterOptions {
+        ClusterOptions {
             call_max: Duration::from_secs(4),
             try_max: SHORT,
             quiet_max: SHORT,
             tail_records_max: 3,
             ..ClusterOptions::default()
-        };
+        }
+    }
+
+    pub fn cluster_with(&self, seeds: &[usize], options: ClusterOptions) -> Cluster {
         Cluster::connect_with(seeds.iter().map(|seed| &self.addresses[*seed]), options).unwrap()
+    }
+
+    /// Returns when each has answered who is there, from now on.
+    async fn asked_again(&self) {
+        let asked = |node: &MemoryLog| node.seen.asked.load(Relaxed);
+        for node in &self.nodes {
+            // The next may be under way already; the one after it comes when that was taken in.
+            let enough = asked(node) + 3;
+            while asked(node) < enough {
+                clock::sleep(SHORT / 10).await;
+            }
+        }
     }
 
     fn produced(&self) -> Vec<u32> {
@@ -226,4 +252,78 @@ async fn where_nobody_is_the_call_ends_in_time_and_says_why() {
     assert_eq!(error.outcome(), Outcome::NotWritten);
     assert!(Cluster::connect(["no address"]).is_err());
     assert!(Cluster::connect::<&str>([]).is_err());
+}
+
+#[tokio::test]
+async fn a_call_ends_in_time_although_a_try_would_take_longer() {
+    let group = Group::of(3).await;
+    let options = ClusterOptions { call_max: SHORT * 2, try_max: Duration::from_secs(60), ..Group::options() };
+    let cluster = group.cluster_with(&[0, 1, 2], options);
+    cluster.produce(records(&["a"])).await.unwrap();
+    group.nodes.iter().for_each(|node| node.seen.silent.store(true, Relaxed));
+    let asked = clock::now();
+    let error = cluster.produce_if(records(&["b"]), &sequence(0)).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert!(asked.elapsed() < SHORT * 10, "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn with_no_time_at_all_everybody_is_tried_once() {
+    let group = Group::of(3).await;
+    let options = ClusterOptions { call_max: Duration::ZERO, ..Group::options() };
+    let cluster = group.cluster_with(&[0, 1, 2], options);
+    cluster.ready(Duration::from_secs(20)).await.unwrap();
+    group.nodes[0].seen.down.store(true, Relaxed);
+    assert_eq!(cluster.produce_if(records(&["a"]), &sequence(0)).await.unwrap().first_offset, 0);
+    group.nodes.iter().for_each(|node| node.seen.down.store(true, Relaxed));
+    let before: u32 = group.produced().iter().sum();
+    cluster.produce_if(records(&["b"]), &sequence(1)).await.unwrap_err();
+    assert_eq!(group.produced().iter().sum::<u32>() - before, 3);
+}
+
+#[tokio::test]
+async fn a_server_of_another_cluster_gets_nothing_and_is_named() {
+    let (ours, other) = (Group::of(2).await, Group::of(1).await);
+    ours.belongs_to("ours");
+    other.belongs_to("another");
+    // Who answers first says which cluster it is.
+    other.nodes[0].seen.down.store(true, Relaxed);
+    let seeds = ours.addresses.iter().chain(&other.addresses);
+    let options = ClusterOptions { refresh_every: SHORT, ..Group::options() };
+    let cluster = Cluster::connect_with(seeds, options).unwrap();
+    cluster.produce(records(&["a"])).await.unwrap();
+    other.nodes[0].seen.down.store(false, Relaxed);
+    other.asked_again().await;
+    ours.nodes.iter().for_each(|node| node.seen.down.store(true, Relaxed));
+    cluster.produce_if(records(&["b"]), &sequence(0)).await.unwrap_err();
+    cluster.consume(0).await.unwrap_err();
+    assert_eq!((other.produced(), other.read()), (vec![0], vec![0]));
+
+    // Ours is gone, and another one has its address.
+    ours.nodes.iter().for_each(|node| node.seen.down.store(false, Relaxed));
+    ours.belongs_to("a third");
+    ours.asked_again().await;
+    let error = cluster.produce_if(records(&["c"]), &sequence(0)).await.unwrap_err().to_string();
+    let wanted = format!("{} is of a third", ours.addresses[0]);
+    assert!(error.contains(&wanted) && error.ends_with(", this one is ours"), "{error}");
+    assert_eq!(ours.nodes[0].values(), ["a"]);
+}
+
+#[tokio::test]
+async fn where_nothing_is_written_a_follower_that_moved_is_found_at_its_new_address() {
+    let group = Group::of(3).await;
+    // Two of one log: the second address is the one that it moves to.
+    let [leader, old, new] = [0, 1, 2].map(|number| group.addresses[number].clone());
+    group.advertises(0, &[&leader, &old]);
+    group.advertises(1, &[&leader, &old]);
+    let cluster = group.cluster_with(&[0], ClusterOptions { refresh_every: SHORT, ..Group::options() });
+    cluster.produce(records(&["a"])).await.unwrap();
+    cluster.consume(0).await.unwrap();
+    group.advertises(0, &[&leader, &new]);
+    let moved = async {
+        while group.read()[2] == 0 {
+            cluster.consume(0).await.unwrap();
+        }
+    };
+    clock::timeout(Duration::from_secs(20), moved).await.expect("it is read from where it is now");
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Group, SHORT};
 use crate::memory_log::*;
-use seedlog_client::{Conditions, Delivered, Error, Outcome, Producer, ProducerOptions, ProducerSequence};
+use seedlog_client::{ApiError, Conditions, Delivered, Error, Outcome, Producer, ProducerOptions, ProducerSequence};
 use seedlog_runtime::clock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -173,4 +173,85 @@ async fn an_id_that_cannot_be_one_is_refused_with_the_limit() {
     let error = group.cluster(&[0]).produce_if(records(&["a"]), &conditions).await.unwrap_err();
     assert_eq!(error, Error::BadProducerId { bytes: 0, max: 128 });
     assert!(group.nodes[0].values().is_empty());
+}
+
+/// One that ends at the first failure.
+async fn in_order(group: &Group, seeds: &[usize], options: ProducerOptions) -> Producer {
+    let cluster = group.cluster(seeds);
+    // Without patience nobody waits for this.
+    cluster.ready(LIMIT).await.unwrap();
+    cluster.producer(ProducerOptions { past_failures: false, ..options })
+}
+
+#[tokio::test]
+async fn in_order_nothing_behind_the_first_failure_is_written_and_whoever_waits_hears_of_it() {
+    let group = Group::of(3).await;
+    let producer = in_order(&group, &[0, 1, 2], ProducerOptions::default()).await;
+    sent(&producer, &["a"]).await;
+    let settled = sent(&producer, &["b", "c", LARGE, "d"]).await;
+    let refused = Err(Outcome::NotWritten);
+    assert_eq!(offsets(&settled), [Ok(1), Ok(2), refused, refused]);
+    assert_eq!(group.nodes[0].values(), ["a", "b", "c"]);
+    let ended = clock::timeout(LIMIT, producer.ended()).await.unwrap();
+    assert!(matches!(ended, Error::Server(ApiError::RecordTooLarge { .. })), "{ended}");
+    assert_eq!(producer.send(record("e")).await.unwrap_err(), ended);
+}
+
+#[tokio::test]
+async fn in_order_another_try_is_made_while_there_is_time_and_everybody_is_tried_at_least() {
+    for delivery_max in [LIMIT, Duration::ZERO] {
+        let group = Group::of(3).await;
+        let producer =
+            in_order(&group, &[0, 1, 2], ProducerOptions { delivery_max, ..ProducerOptions::default() }).await;
+        sent(&producer, &["a"]).await;
+        group.nodes[0].seen.down.store(true, Relaxed);
+        assert_eq!(offsets(&sent(&producer, &["b"]).await), [Ok(1)], "{delivery_max:?}");
+        group.nodes.iter().for_each(|node| node.seen.down.store(true, Relaxed));
+        if delivery_max.is_zero() {
+            assert!(sent(&producer, &["c"]).await[0].is_err());
+            clock::timeout(LIMIT, producer.ended()).await.expect("nobody is left");
+        } else {
+            let delivery = producer.send(record("c")).await.unwrap();
+            clock::sleep(SHORT).await;
+            group.nodes.iter().for_each(|node| node.seen.down.store(false, Relaxed));
+            assert_eq!(clock::timeout(LIMIT, delivery).await.unwrap().unwrap().offset, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_patience_one_with_nothing_to_do_hears_that_its_only_server_is_gone() {
+    let group = Group::of(1).await;
+    let options = ProducerOptions { delivery_max: Duration::ZERO, ..ProducerOptions::default() };
+    let producer = in_order(&group, &[0], options).await;
+    sent(&producer, &["a"]).await;
+    assert_eq!(offsets(&sent(&producer, &[LAST]).await), [Ok(1)]);
+    clock::timeout(LIMIT, producer.ended()).await.expect("its stream has ended");
+}
+
+#[tokio::test]
+async fn records_that_are_batches_of_their_own_are_known_again_when_another_producer_sends_them() {
+    let group = Group::of(3).await;
+    let options = ProducerOptions { id: Some("p".into()), batch_records_max: 1, ..ProducerOptions::default() };
+    let first = in_order(&group, &[0], options.clone()).await;
+    assert_eq!(offsets(&sent(&first, &["a", "b"]).await), [Ok(0), Ok(1)]);
+    let again = sent(&in_order(&group, &[1], options).await, &["a", "b", "c"]).await;
+    let seen = again.into_iter().map(|there| there.unwrap()).map(|there| (there.offset, there.repeated));
+    assert_eq!(seen.collect::<Vec<_>>(), [(0, true), (1, true), (2, false)]);
+}
+
+#[tokio::test]
+async fn an_expected_offset_holds_for_every_record_and_the_first_that_misses_it_is_the_last() {
+    let group = Group::of(3).await;
+    let expecting = |first| ProducerOptions { expected_offset: Some(first), ..ProducerOptions::default() };
+    let producer = in_order(&group, &[0, 1, 2], expecting(0)).await;
+    let values: Vec<String> = (0..3_000).map(|n| n.to_string()).collect();
+    let settled = sent(&producer, &values.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(offsets(&settled), (0..3_000).map(Ok).collect::<Vec<_>>());
+    // Somebody else comes between.
+    sent(&in_order(&group, &[0], ProducerOptions::default()).await, &["x"]).await;
+    let missed = sent(&producer, &["y", "z"]).await;
+    let wanted = Error::Server(ApiError::ExpectedOffset { expected: 3_000, next: 3_001 });
+    assert_eq!(missed, [Err(wanted.clone()), Err(wanted)]);
+    assert_eq!(group.nodes[0].values().len(), 3_001);
 }

@@ -43,6 +43,8 @@ pub struct MemoryLog {
 pub struct Seen {
     pub produced: AtomicU32,
     pub read: AtomicU32,
+    /// Who is there.
+    pub asked: AtomicU32,
     /// Produce streams.
     pub streams: AtomicU32,
     /// It refuses everything, as if it were not there.
@@ -99,6 +101,10 @@ impl MemoryLog {
         }
         let batch = (request.producer_id, request.sequence);
         let known = self.batches.lock().unwrap().get(&batch).cloned();
+        let next = self.records.lock().unwrap().len() as u64;
+        if let Some(expected) = request.expected_offset.filter(|expected| *expected != next && known.is_none()) {
+            return Err(ApiError::ExpectedOffset { expected, next });
+        }
         if self.seen.silent.load(Ordering::Relaxed) && known.is_some() {
             return pending().await;
         }
@@ -220,6 +226,7 @@ impl Log for MemoryLog {
     }
 
     async fn get_servers(&self, _: Request<GetServersRequest>) -> Result<Response<GetServersResponse>, Status> {
+        self.seen.asked.fetch_add(1, Ordering::Relaxed);
         self.is_there()?;
         let mut servers = self.servers.lock().unwrap().clone();
         if servers.is_empty() {

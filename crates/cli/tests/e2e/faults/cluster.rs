@@ -1,7 +1,7 @@
 //! Three agents, each a process on a host of its own.
 
 use super::network::{Cut, Host, SWITCH};
-use crate::node::seedlog;
+use crate::node::{must, seedlog, text};
 use seedlog_client::{Client, Options, Role, Server};
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -27,6 +27,7 @@ pub struct Cluster {
     pub addresses: Addresses,
     /// Its threads are on the switch, as whoever made it.
     pub runtime: Runtime,
+    segment_bytes_max: &'static str,
     scratch: tempfile::TempDir,
 }
 
@@ -39,6 +40,11 @@ struct Node {
 impl Cluster {
     /// Must be called on the switch. Returns when all vote.
     pub fn form() -> Cluster {
+        Cluster::with_segments("64MiB")
+    }
+
+    /// As [`Cluster::form`]; a segment grows up to the size given.
+    pub fn with_segments(segment_bytes_max: &'static str) -> Cluster {
         let scratch = tempfile::tempdir().unwrap();
         let node = |number: usize| Node {
             host: Host::new(number, Ipv4Addr::new(10, 9, 0, number as u8 + 1)),
@@ -48,7 +54,8 @@ impl Cluster {
         let nodes: Vec<Node> = (0..NODES).map(node).collect();
         let addresses = nodes.iter().map(|node| rpc_addr(node.host.ip)).collect();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let mut cluster = Cluster { nodes, addresses: Arc::new(Mutex::new(addresses)), runtime, scratch };
+        let addresses = Arc::new(Mutex::new(addresses));
+        let mut cluster = Cluster { nodes, addresses, runtime, segment_bytes_max, scratch };
         (0..NODES).for_each(|number| cluster.start(number));
         cluster.all_vote();
         cluster
@@ -75,7 +82,7 @@ impl Cluster {
             .arg("--data-dir")
             .arg(&node.data_dir)
             .args(["--bind-addr", &format!("{}:8401", node.host.ip), "--start-join-addrs", &joined.join(",")])
-            .args(["--bootstrap-expect", &NAMES.join(",")])
+            .args(["--bootstrap-expect", &NAMES.join(","), "--segment-bytes-max", self.segment_bytes_max])
             .stdout(Stdio::null())
             .stderr(out("stderr"));
         node.host.place(&mut command);
@@ -111,6 +118,21 @@ impl Cluster {
     pub fn wipe(&self, number: usize) {
         assert!(self.nodes[number].process.is_none());
         std::fs::remove_dir_all(&self.nodes[number].data_dir).unwrap();
+    }
+
+    /// Where the log is.
+    pub fn group_dir(&self, number: usize) -> PathBuf {
+        self.nodes[number].data_dir.join("groups/0")
+    }
+
+    /// Stops all, and holds their logs against each other, as an operator would.
+    pub fn end_alike(&mut self) {
+        (0..NODES).for_each(|number| self.terminate(number));
+        let dir = |number: usize| self.nodes[number].data_dir.to_str().unwrap();
+        let compared = text(&must(&["verify", dir(0), "--compare", dir(1), "--compare", dir(2)], b""));
+        let last: Vec<&str> = compared.lines().rev().take(NODES - 1).collect();
+        eprintln!("{}", last.join("\n"));
+        assert!(last.iter().all(|line| line.starts_with("the same as")), "{last:?}");
     }
 
     /// Of one that does not run: it comes back somewhere else.

@@ -1,11 +1,12 @@
 //! What a leader keeps for a follower that does not answer: nothing that grows. `ci/bench-memory` runs it.
 
 use super::network::Cut;
-use super::trial::{Shape, trial_of};
+use super::trial::{STEADY, Shape, trial_of};
 use std::time::{Duration, Instant};
 
 /// 2000 records of 1 KiB a second.
-const LOAD: Shape = Shape { calling: 0, streaming: 4, pause: Duration::from_millis(2), value_bytes: 1024, tails: 0 };
+const LOAD: Shape =
+    Shape { calling: 0, streaming: 4, pause: Duration::from_millis(2), value_bytes: 1024, tails: 0, ..STEADY };
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// Caches fill until then.
 const WARM_UP: Duration = Duration::from_secs(60);

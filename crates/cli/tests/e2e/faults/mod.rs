@@ -6,6 +6,7 @@ mod address;
 mod check;
 mod cluster;
 mod crashes;
+mod damage;
 mod leaders;
 mod load;
 mod memory;

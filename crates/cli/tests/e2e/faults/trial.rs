@@ -21,10 +21,18 @@ pub struct Shape {
     /// Bytes of a value, at least.
     pub value_bytes: usize,
     pub tails: usize,
+    pub segment_bytes_max: &'static str,
 }
 
 /// A few hundred records a second: with time left for those who have to recover.
-const STEADY: Shape = Shape { calling: 2, streaming: 2, pause: Duration::from_millis(5), value_bytes: 0, tails: 2 };
+pub const STEADY: Shape = Shape {
+    calling: 2,
+    streaming: 2,
+    pause: Duration::from_millis(5),
+    value_bytes: 0,
+    tails: 2,
+    segment_bytes_max: "64MiB",
+};
 /// So many records between one thing that happens and the next.
 const SOME: usize = 200;
 /// For all of it to be read, by everybody.
@@ -54,7 +62,7 @@ pub fn trial_of(shape: &Shape, test: impl FnOnce(&mut Trial) + Send) {
 
 impl Trial {
     fn begin(shape: &Shape) -> Trial {
-        let cluster = Cluster::form();
+        let cluster = Cluster::with_segments(shape.segment_bytes_max);
         let load = Arc::new(Load::new(cluster.addresses.clone(), shape.value_bytes));
         let produce = |number: usize| {
             let (load, runtime) = (load.clone(), &cluster.runtime);
@@ -118,6 +126,7 @@ impl Trial {
         let found = violations(&history);
         assert!(found.is_empty(), "{} violations: {:#?}", found.len(), &found[..found.len().min(20)]);
         assert_eq!(self.load.wrong(), [""; 0]);
+        self.cluster.end_alike();
         let (acked, tails) = (history.acked.len(), history.followed.len());
         eprintln!("{acked} records acknowledged, each there once on {NODES} nodes and seen by {tails} tails in order");
         assert!(acked > SOME);
