@@ -6,7 +6,7 @@ use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Aim {
-    pub what: &'static str,
+    pub what: String,
     pub wanted: Wanted,
     /// One of each round; empty: not measured.
     pub values: Vec<f64>,
@@ -65,7 +65,7 @@ pub fn of_rounds(rounds: &[Round]) -> Vec<Aim> {
     let p50 = |round: &Round, point| round.get(&point).map(|figures: &Figures| figures.p50_us);
     vec![
         Aim {
-            what: "p50 at 1 in flight, against echo's p50 and one fdatasync (pre-written) together",
+            what: "p50 at 1 in flight, against echo's p50 and one fdatasync (pre-written) together".to_owned(),
             wanted: Wanted::AtMost(1.5),
             values: each(&|round| {
                 let ceiling = p50(round, Point::EchoUnary1)? + p50(round, Point::SyncPrewritten)?;
@@ -73,29 +73,29 @@ pub fn of_rounds(rounds: &[Round]) -> Vec<Aim> {
             }),
         },
         Aim {
-            what: "unary rate at 64 in flight, against echo's",
+            what: "unary rate at 64 in flight, against echo's".to_owned(),
             wanted: Wanted::AtLeast(0.5),
             values: rates(Point::SeedlogUnary64, Point::EchoUnary64),
         },
         Aim {
-            what: "stream rate at 64 in flight, against Redis's",
+            what: "stream rate at 64 in flight, against Redis's".to_owned(),
             wanted: Wanted::AtLeast(1.0),
             values: rates(Point::SeedlogStream64, Point::Redis64),
         },
         Aim {
-            what: "batches of 64 records, MB/s",
+            what: "batches of 64 records, MB/s".to_owned(),
             wanted: Wanted::AtLeast(200.0),
             values: each(&|round| Some(round.get(&Point::SeedlogBatch)?.mb_per_s)),
         },
         Aim {
-            what: "the same, against writing and syncing as many bytes at once and nothing else",
+            what: "the same, against writing and syncing as many bytes at once and nothing else".to_owned(),
             wanted: Wanted::Nothing,
             values: each(&|round| {
                 Some(round.get(&Point::SeedlogBatch)?.mb_per_s / round.get(&Point::SyncBatches)?.mb_per_s)
             }),
         },
         Aim {
-            what: "consume rate, against a server stream of the same messages",
+            what: "consume rate, against a server stream of the same messages".to_owned(),
             wanted: Wanted::AtLeast(0.5),
             values: rates(Point::SeedlogConsume, Point::EchoConsume),
         },
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_median_decides_and_what_was_not_measured_is_not_missed() {
-        let aim = |wanted, values: &[f64]| Aim { what: "", wanted, values: values.to_vec() }.is_met();
+        let aim = |wanted, values: &[f64]| Aim { what: String::new(), wanted, values: values.to_vec() }.is_met();
         assert!(aim(Wanted::AtLeast(2.0), &[9.0, 1.0, 2.0]));
         assert!(!aim(Wanted::AtLeast(2.1), &[9.0, 1.0, 2.0]));
         assert!(aim(Wanted::AtMost(1.5), &[1.0, 2.0]));

@@ -18,10 +18,16 @@ pub enum BenchError {
     NoDisk { dir: PathBuf, kind: String },
     #[error("{} has {free} bytes free, --large needs about {needed}", dir.display())]
     NoRoom { dir: PathBuf, free: u64, needed: u64 },
-    #[error("the echo server: {0}")]
-    Echo(#[from] Box<tonic::Status>),
-    #[error("the echo server: {0}")]
+    #[error("the server answered: {0}")]
+    Status(#[from] Box<tonic::Status>),
+    #[error("the connection: {0}")]
     Transport(#[from] tonic::transport::Error),
+    #[error("{program} at {addrs} had nobody who leads after {after:?}; last heard: {said}")]
+    NoLeader { program: &'static str, addrs: String, after: Duration, said: String },
+    #[error("NATS said {0:?}")]
+    Nats(String),
+    #[error("{} has no line {line}", path.display())]
+    NoMarker { path: PathBuf, line: &'static str },
     #[error("Redis answered {0:?}")]
     Redis(String),
 }

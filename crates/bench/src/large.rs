@@ -43,18 +43,18 @@ impl Large {
     pub fn aims(&self) -> Vec<Aim> {
         vec![
             Aim {
-                what: "opening the large log, not in the page cache, seconds",
+                what: "opening the large log, not in the page cache, seconds".to_owned(),
                 wanted: Wanted::AtMost(1.0),
                 values: self.opened_cold.clone(),
             },
             Aim {
-                what: "opening it after kill -9, in the page cache, seconds",
+                what: "opening it after kill -9, in the page cache, seconds".to_owned(),
                 wanted: Wanted::AtMost(1.0),
                 values: self.opened_after_kill.clone(),
             },
             Aim {
                 // No worse, but for what two rounds of the same differ by.
-                what: "append p50 at 1 in flight, large log against small",
+                what: "append p50 at 1 in flight, large log against small".to_owned(),
                 wanted: Wanted::AtMost(1.1),
                 values: self.appends.iter().map(|round| round.large_1.p50_us / round.small_1.p50_us).collect(),
             },

@@ -17,12 +17,27 @@ const READY_MAX: Duration = Duration::from_secs(120);
 /// A running server; killed when dropped.
 pub struct Server {
     child: Child,
+    /// Whose processor time counts: itself, or the nodes that it started.
+    pids: Vec<u32>,
     program: String,
     /// What it said on stderr: shown if it fails.
     complaints: Arc<Mutex<String>>,
     pub addr: String,
     /// From its start until it said that it is ready.
     pub ready_after: Duration,
+}
+
+/// What a server says when it is ready.
+pub struct Ready {
+    pub addr: String,
+    /// Whose processor time counts; empty: its own.
+    pub pids: Vec<u32>,
+}
+
+impl Ready {
+    pub fn at(addr: impl Into<String>) -> Ready {
+        Ready { addr: addr.into(), pids: Vec::new() }
+    }
 }
 
 /// The programs that are run.
@@ -36,55 +51,45 @@ impl Server {
     pub fn echo(programs: &Programs) -> Result<Server, BenchError> {
         let mut command = Command::new(&programs.bench);
         command.arg("echo-server").stdin(Stdio::piped());
-        Server::start(command, "the echo server", |line| Some(line.to_owned()))
+        Server::start(command, "the echo server", |line| Some(Ready::at(line)))
     }
 
     pub fn node(programs: &Programs, data_dir: &Path) -> Result<Server, BenchError> {
-        let mut command = Command::new(&programs.seedlog);
+        Server::node_as(Command::new(&programs.seedlog), data_dir)
+    }
+
+    /// The node that `command` runs, which is given its arguments here.
+    pub fn node_as(mut command: Command, data_dir: &Path) -> Result<Server, BenchError> {
         command.args(["dev", "--rpc-port", "0", "--http-addr", "127.0.0.1:0", "--output", "json", "--log", "warn"]);
         command.arg("--data-dir").arg(data_dir);
         Server::start(command, "seedlog dev", |line| {
             let ready: serde_json::Value = serde_json::from_str(line).ok()?;
-            Some(ready["rpc_addr"].as_str()?.to_owned())
+            Some(Ready::at(ready["rpc_addr"].as_str()?))
         })
     }
 
     /// With an append-only file that is synced before every answer; nothing else is written.
     pub fn redis(program: &Path, dir: &Path) -> Result<Server, BenchError> {
-        // It takes no port from the system by itself; this one was free a moment ago.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let addr = free.map_err(io("a port on 127.0.0.1"))?;
+        // It takes no port from the system by itself.
+        let port = free_ports(&[0])?;
         let mut command = Command::new(program);
-        command.args(["--bind", "127.0.0.1", "--port"]).arg(addr.port().to_string()).arg("--dir").arg(dir);
+        command.args(["--bind", "127.0.0.1", "--port"]).arg(port.to_string()).arg("--dir").arg(dir);
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]);
         command.args(["--auto-aof-rewrite-percentage", "0"]);
         Server::start(command, "redis-server", move |line| {
-            line.contains("Ready to accept connections").then(|| addr.to_string())
+            line.contains("Ready to accept connections").then(|| Ready::at(format!("127.0.0.1:{port}")))
         })
     }
 
-    fn start(
+    /// Ready when it says so, on stdout.
+    pub fn start(
         mut command: Command,
         program: &str,
-        ready: impl Fn(&str) -> Option<String>,
+        ready: impl Fn(&str) -> Option<Ready>,
     ) -> Result<Server, BenchError> {
         let started = Instant::now();
-        let program = program.to_owned();
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.map_err(|error| BenchError::Start { program: program.clone(), error })?;
-        let stdout = child.stdout.take().expect("it was piped");
-        let mut stderr = child.stderr.take().expect("it was piped");
-        let complaints = Arc::new(Mutex::new(String::new()));
-        std::thread::spawn({
-            let complaints = complaints.clone();
-            move || {
-                let mut bytes = [0; 4096];
-                while let Ok(read @ 1..) = stderr.read(&mut bytes) {
-                    complaints.lock().expect("no holder panics").push_str(&String::from_utf8_lossy(&bytes[..read]));
-                }
-            }
-        });
-        let mut server = Server { child, program, complaints, addr: String::new(), ready_after: Duration::ZERO };
+        let mut server = Server::spawn(command.stdout(Stdio::piped()), program)?;
+        let stdout = server.child.stdout.take().expect("it was piped");
         let (said, lines) = mpsc::channel();
         // To its end, so that a server that goes on talking is never held up.
         std::thread::spawn(move || {
@@ -96,9 +101,12 @@ impl Server {
         loop {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if let Some(addr) = ready(&line) {
+                    if let Some(Ready { addr, pids }) = ready(&line) {
                         server.ready_after = started.elapsed();
                         server.addr = addr;
+                        if !pids.is_empty() {
+                            server.pids = pids;
+                        }
                         return Ok(server);
                     }
                 }
@@ -113,29 +121,55 @@ impl Server {
         }
     }
 
+    /// Not waited for: whoever connects does that.
+    pub fn start_at(addr: String, mut command: Command, program: &str) -> Result<Server, BenchError> {
+        let mut server = Server::spawn(command.stdout(Stdio::null()), program)?;
+        server.addr = addr;
+        Ok(server)
+    }
+
+    /// From the main thread: when the thread that starts a server ends, the server is told to.
+    fn spawn(command: &mut Command, program: &str) -> Result<Server, BenchError> {
+        let program = program.to_owned();
+        end_with_parent(command);
+        let child = command.stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| BenchError::Start { program: program.clone(), error })?;
+        let mut stderr = child.stderr.take().expect("it was piped");
+        let complaints = Arc::new(Mutex::new(String::new()));
+        std::thread::spawn({
+            let complaints = complaints.clone();
+            move || {
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = stderr.read(&mut bytes) {
+                    complaints.lock().expect("no holder panics").push_str(&String::from_utf8_lossy(&bytes[..read]));
+                }
+            }
+        });
+        let pids = vec![child.id()];
+        Ok(Server { child, pids, program, complaints, addr: String::new(), ready_after: Duration::ZERO })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// # Errors
+    /// If it has ended by itself.
+    pub fn still_runs(&mut self) -> Result<(), BenchError> {
+        match self.child.try_wait().map_err(io(self.program.clone()))? {
+            Some(status) => Err(self.ended(status)),
+            None => Ok(()),
+        }
+    }
+
     /// Processor time it has used, user and system; `None` where the system does not say.
     fn cpu(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // Behind the name, which may hold anything: state is the first field, user time the twelfth.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-        let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-        // SAFETY: asks for a number and changes nothing.
-        let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|hz| *hz > 0)?;
-        Some(Duration::from_nanos(ticks * (1_000_000_000 / per_second)))
+        self.pids.iter().map(|pid| cpu(*pid)).sum()
     }
 
     /// What `client` measures of this server, and what a record costs this server meanwhile.
     pub fn measured(&self, client: &mut Command) -> Result<Figures, BenchError> {
-        let before = self.cpu();
-        let mut figures: Figures = finished(client)?;
-        let records = figures.records + figures.warm_up_records;
-        figures.server_cpu_us = match (before, self.cpu()) {
-            (Some(before), Some(after)) if records > 0 => {
-                Some(after.saturating_sub(before).as_secs_f64() * 1e6 / records as f64)
-            }
-            _ => None,
-        };
-        Ok(figures)
+        measured(std::slice::from_ref(self), client)
     }
 
     /// Asks it to end, and waits until it has.
@@ -159,6 +193,67 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What `client` measures of these servers together, and what a record costs all of them meanwhile.
+pub fn measured(servers: &[Server], client: &mut Command) -> Result<Figures, BenchError> {
+    let cpu = || servers.iter().map(Server::cpu).sum::<Option<Duration>>();
+    let before = cpu();
+    let mut figures: Figures = finished(client)?;
+    let records = figures.records + figures.warm_up_records;
+    figures.server_cpu_us = match (before, cpu()) {
+        (Some(before), Some(after)) if records > 0 => {
+            Some(after.saturating_sub(before).as_secs_f64() * 1e6 / records as f64)
+        }
+        _ => None,
+    };
+    Ok(figures)
+}
+
+/// What a process has used, user and system.
+fn cpu(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may hold anything: state is the first field, user time the twelfth.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    // SAFETY: asks for a number and changes nothing.
+    let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|hz| *hz > 0)?;
+    Some(Duration::from_nanos(ticks * (1_000_000_000 / per_second)))
+}
+
+#[cfg(target_os = "linux")]
+fn end_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: between fork and exec, one system call that takes no memory and no lock.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+}
+
+/// Elsewhere a server outlives a run that was killed.
+#[cfg(not(target_os = "linux"))]
+fn end_with_parent(_: &mut Command) {}
+
+/// A port on loopback that was free a moment ago, and so were those at these distances from it.
+pub fn free_ports(distances: &[u16]) -> Result<u16, BenchError> {
+    const TRIED: usize = 100;
+    let mut failed = None;
+    for _ in 0..TRIED {
+        let bound = TcpListener::bind("127.0.0.1:0").and_then(|any| any.local_addr()).and_then(|first| {
+            let ports = distances.iter().map(|distance| first.port().checked_add(*distance));
+            let all = ports.map(|port| TcpListener::bind(("127.0.0.1", port.unwrap_or(0))));
+            all.collect::<Result<Vec<_>, _>>().map(|_| first.port())
+        });
+        match bound {
+            Ok(first) if distances.iter().all(|distance| first.checked_add(*distance).is_some()) => return Ok(first),
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(io("free ports on 127.0.0.1")(failed.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into())))
 }
 
 /// Runs a client to its end and reads what it measured.
@@ -191,22 +286,18 @@ pub struct Load {
 const WARM_UP: &str = "0.3";
 
 impl Load {
-    pub fn echo(&self, programs: &Programs, addr: &str) -> Command {
+    /// One of this program's own clients.
+    pub fn of(&self, programs: &Programs, client: &str, addr: &str) -> Command {
         let mut command = Command::new(&programs.bench);
-        command.arg("echo-client").args(["--warm-up", WARM_UP]);
         let shape = match self.shape {
             Shape::Unary => "unary",
             Shape::Stream => "stream",
             Shape::Consume => "consume",
         };
-        command.args(["--shape", shape, "--batch", &self.batch.to_string()]);
-        self.rest(command, addr)
-    }
-
-    pub fn redis(&self, programs: &Programs, addr: &str) -> Command {
-        let mut command = Command::new(&programs.bench);
-        command.arg("redis-client").args(["--warm-up", WARM_UP]);
-        self.rest(command, addr)
+        command.args([client, "--warm-up", WARM_UP, "--shape", shape, "--batch", &self.batch.to_string()]);
+        command.args(["--addr", addr, "--in-flight", &self.in_flight.to_string(), "--size", &self.size.to_string()]);
+        command.args(["--seconds", &self.seconds.as_secs_f64().to_string()]);
+        command
     }
 
     pub fn seedlog(&self, programs: &Programs, addr: &str) -> Command {
@@ -219,12 +310,6 @@ impl Load {
             (Shape::Consume, batch) => command.args(["--mode", "consume", "--batch", &batch.to_string()]),
         };
         command.args(["--addr", addr, "--in-flight", &self.in_flight.to_string(), "--size", &self.size.to_string()]);
-        command
-    }
-
-    fn rest(&self, mut command: Command, addr: &str) -> Command {
-        command.args(["--addr", addr, "--in-flight", &self.in_flight.to_string(), "--size", &self.size.to_string()]);
-        command.args(["--seconds", &self.seconds.as_secs_f64().to_string()]);
         command
     }
 }
@@ -240,7 +325,7 @@ pub fn fill(programs: &Programs, addr: &str, records: u64, size: u32, batch: u32
     finished(&mut command)
 }
 
-fn seedlog_bench(programs: &Programs) -> Command {
+pub fn seedlog_bench(programs: &Programs) -> Command {
     let mut command = Command::new(&programs.seedlog);
     command.args(["bench", "--output", "json"]);
     command

@@ -110,7 +110,7 @@ pub fn run(args: &Run) -> Result<ExitCode, BenchError> {
     aims.extend(large.iter().flat_map(large::Large::aims));
     let mut page = table::machine(&machine, args);
     if !rounds.is_empty() {
-        page += &table::points(&rounds);
+        page += &table::points(&rounds, |point| point.label().to_owned());
     }
     if let Some(large) = &large {
         page += &table::large(large);
@@ -143,10 +143,10 @@ fn round(args: &Run, programs: &Programs, scratch: &TempDir) -> Result<Round, Be
             Point::SyncPrewritten => sync(args, programs, fresh.path(), args.size, true)?,
             Point::SyncBatches => sync(args, programs, fresh.path(), SYNCED_BATCHES * BATCH * args.size, false)?,
             Point::EchoUnary1 | Point::EchoUnary64 | Point::EchoStream64 | Point::EchoBatch | Point::EchoConsume => {
-                echo.measured(&mut load.echo(programs, &echo.addr))?
+                echo.measured(&mut load.of(programs, "echo-client", &echo.addr))?
             }
             Point::Redis1 | Point::Redis64 => match &redis {
-                Some(redis) => redis.measured(&mut load.redis(programs, &redis.addr))?,
+                Some(redis) => redis.measured(&mut load.of(programs, "redis-client", &redis.addr))?,
                 None => return Ok(()),
             },
             Point::SeedlogUnary1

@@ -5,8 +5,7 @@ use crate::args::Run;
 use crate::figures::Figures;
 use crate::large::Large;
 use crate::machine::Machine;
-use crate::rounds::{Point, Round};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 pub fn machine(machine: &Machine, args: &Run) -> String {
@@ -27,14 +26,15 @@ pub fn machine(machine: &Machine, args: &Run) -> String {
     )
 }
 
-pub fn points(rounds: &[Round]) -> String {
+/// A row for each that was measured at all, in their order.
+pub fn points<P: Ord>(rounds: &[BTreeMap<P, Figures>], label: impl Fn(&P) -> String) -> String {
     let mut out = String::from(
         "| | records/s | MB/s | p50 us | p99 us | p99.9 us | server CPU us/record |\n|---|--:|--:|--:|--:|--:|--:|\n",
     );
-    let measured: BTreeSet<Point> = rounds.iter().flat_map(|round| round.keys().copied()).collect();
+    let measured: BTreeSet<&P> = rounds.iter().flat_map(BTreeMap::keys).collect();
     for point in measured {
-        let all: Vec<&Figures> = rounds.iter().filter_map(|round| round.get(&point)).collect();
-        let _ = writeln!(out, "| {} | {} |", point.label(), row(&all));
+        let all: Vec<&Figures> = rounds.iter().filter_map(|round| round.get(point)).collect();
+        let _ = writeln!(out, "| {} | {} |", label(point), row(&all));
     }
     out + "\n"
 }
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_aim_shows_what_was_wanted_what_was_measured_and_whether_it_is_met() {
-        let aim = |wanted, values: &[f64]| Aim { what: "rate", wanted, values: values.to_vec() };
+        let aim = |wanted, values: &[f64]| Aim { what: "rate".to_owned(), wanted, values: values.to_vec() };
         let shown = aims(&[
             aim(Wanted::AtLeast(0.5), &[0.7, 0.4, 0.6]),
             aim(Wanted::AtMost(1.0), &[12.3]),
