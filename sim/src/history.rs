@@ -13,6 +13,10 @@ pub struct Produce {
     pub outcome: Outcome,
     /// Of the first record, if the producer is one that sends again until it is answered.
     pub sequence: Option<u64>,
+    /// Which of the client's producers, if it is one that ends at the first failure.
+    pub in_order: Option<u64>,
+    /// Which of the producers that the client has had, one after the other, each under a name of its own.
+    pub life: u64,
     pub fencing_token: Option<u64>,
 }
 

@@ -5,14 +5,20 @@
 //! seed -> plan (plan.rs) -> supervisor: faults, crashes, restarts (supervisor/, machine.rs)
 //!                        -> clients: produce, tail, trim           (workload/)
 //!                        -> history (history.rs) -> checks (checks/) -> report (run.rs)
+//!                        -> events (event.rs), recording -> timeline/: a page, a trace
+//! a plan that fails -> shrink/ -> a small one
 //! ```
 
 #![allow(clippy::disallowed_methods)]
 
 pub mod checks;
+pub mod event;
 pub mod health;
 pub mod history;
 pub mod plan;
+pub mod released;
+pub mod shrink;
+pub mod timeline;
 pub mod trace;
 
 #[cfg(madsim)]
@@ -20,9 +26,15 @@ mod links;
 #[cfg(madsim)]
 mod machine;
 #[cfg(madsim)]
+mod mirrored;
+#[cfg(madsim)]
 pub mod run;
 #[cfg(madsim)]
 mod supervisor;
+#[cfg(madsim)]
+mod talk;
+#[cfg(madsim)]
+mod versions;
 #[cfg(madsim)]
 mod workload;
 #[cfg(madsim)]

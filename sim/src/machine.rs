@@ -1,6 +1,6 @@
 //! A machine under test: one node with a disk of its own, that can crash, lose power, and come back.
 
-use crate::plan::Plan;
+use crate::plan::{Config, Plan};
 use crate::world::World;
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
@@ -19,20 +19,19 @@ use tokio::sync::mpsc;
 const RPC_PORT: u16 = 8400;
 const GOSSIP_PORT: u16 = 8401;
 
-/// Where node `number` is reached: by its name, as its address may change.
-pub fn address(number: u32) -> String {
-    format!("{}:{RPC_PORT}", name(number))
+/// Where node `number` of a site is reached: by its name, as its address may change.
+pub fn address(site: u32, number: u32) -> String {
+    format!("{}:{RPC_PORT}", name(site, number))
 }
 
-fn name(number: u32) -> String {
-    format!("node-{number}")
+fn name(site: u32, number: u32) -> String {
+    if site == 0 { format!("node-{number}") } else { format!("node-{number}-of-site-{site}") }
 }
 
 /// The address of the machine after so many moves.
-fn ip(number: u32, moves: u32) -> IpAddr {
-    let moves = u8::try_from(moves).expect("few moves");
-    let number = u8::try_from(number).expect("few nodes");
-    [10, 1, moves, number].into()
+fn ip(site: u32, number: u32, moves: u32) -> IpAddr {
+    let byte = |number: u32| u8::try_from(number).expect("few sites, few moves, few nodes");
+    [10, 1 + byte(site), byte(moves), byte(number)].into()
 }
 
 /// What a machine tells its supervisor.
@@ -42,6 +41,8 @@ pub enum Signal {
     Ready,
     /// An armed crash has hit: inside a disk operation.
     DiskDown,
+    /// The same, at an answer.
+    AnswerDown,
     /// The agent stopped by itself.
     Stopped(StopReason),
     StartFailed {
@@ -54,6 +55,7 @@ pub enum Signal {
 pub type Said = (u32, u64, Signal);
 
 pub struct Machine {
+    site: u32,
     pub number: u32,
     pub id: NodeId,
     pub disk: SimDisk,
@@ -62,6 +64,9 @@ pub struct Machine {
     life: Arc<AtomicU64>,
     /// Counts its addresses.
     moves: Arc<AtomicU32>,
+    /// What its next start is told.
+    config: Arc<Mutex<Config>>,
+    signals: mpsc::UnboundedSender<Said>,
 }
 
 impl Machine {
@@ -69,6 +74,7 @@ impl Machine {
     pub fn build(number: u32, plan: &Plan, world: &World, signals: mpsc::UnboundedSender<Said>) -> Machine {
         let disk = SimDisk::new(disk_seed(plan.seed, number));
         let (life, moves) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU32::new(0)));
+        let config = Arc::new(Mutex::new(plan.config.clone()));
         observe(&disk, number, plan, world);
         let here = Here {
             number,
@@ -78,23 +84,23 @@ impl Machine {
             signals: Mutex::new(signals.clone()),
             life: life.clone(),
             moves: moves.clone(),
+            config: config.clone(),
         };
         let here = Arc::new(here);
         let node = Handle::current()
             .create_node()
-            .name(name(number))
-            .ip(ip(number, 0))
+            .name(name(plan.site, number))
+            .ip(ip(plan.site, number, 0))
             .init(move || here.clone().live(here.life.fetch_add(1, Ordering::Relaxed) + 1))
             .build();
         let id = node.id();
-        let down_in = life.clone();
+        let down = signal(number, life.clone(), signals.clone());
         disk.on_down(Box::new(move || {
             sim::halt(id);
-            // The supervisor is gone only when the run is over.
-            let _ = signals.send((number, down_in.load(Ordering::Relaxed), Signal::DiskDown));
+            down(Signal::DiskDown);
         }));
-        NetSim::current().add_dns_record(&name(number), ip(number, 0));
-        Machine { number, id, disk, up: true, life, moves }
+        NetSim::current().add_dns_record(&name(plan.site, number), ip(plan.site, number, 0));
+        Machine { site: plan.site, number, id, disk, up: true, life, moves, config, signals }
     }
 
     pub fn is_up(&self) -> bool {
@@ -103,6 +109,30 @@ impl Machine {
 
     pub fn life(&self) -> u64 {
         self.life.load(Ordering::Relaxed)
+    }
+
+    /// Where it is reached.
+    pub fn address(&self) -> String {
+        address(self.site, self.number)
+    }
+
+    pub fn name(&self) -> String {
+        name(self.site, self.number)
+    }
+
+    /// Where it is at the moment.
+    pub fn ip(&self) -> IpAddr {
+        ip(self.site, self.number, self.moves.load(Ordering::Relaxed))
+    }
+
+    /// From its next start on.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config.lock().expect("no holder panics"));
+    }
+
+    /// What tells the supervisor something of this machine.
+    pub fn signal(&self) -> impl Fn(Signal) + Send + Sync + 'static {
+        signal(self.number, self.life.clone(), self.signals.clone())
     }
 
     /// The process goes, and with `power_seed` the power too. Whoever ran there answers nobody any more.
@@ -120,9 +150,9 @@ impl Machine {
     /// From its next start on it is somewhere else. It must be down.
     pub fn change_address(&mut self) {
         assert!(!self.up, "its sockets would stay where they were");
-        let to = ip(self.number, self.moves.fetch_add(1, Ordering::Relaxed) + 1);
+        let to = ip(self.site, self.number, self.moves.fetch_add(1, Ordering::Relaxed) + 1);
         NetSim::current().set_ip(self.id, to);
-        NetSim::current().add_dns_record(&name(self.number), to);
+        NetSim::current().add_dns_record(&name(self.site, self.number), to);
     }
 
     pub fn restart(&mut self, world: &World) {
@@ -131,6 +161,15 @@ impl Machine {
         Handle::current().restart(self.id);
         self.up = true;
     }
+}
+
+fn signal(
+    number: u32,
+    life: Arc<AtomicU64>,
+    signals: mpsc::UnboundedSender<Said>,
+) -> impl Fn(Signal) + Send + Sync + 'static {
+    // The supervisor is gone only when the run is over.
+    move |signal| drop(signals.send((number, life.load(Ordering::Relaxed), signal)))
 }
 
 /// The first node's is the run's, as when there was only one.
@@ -155,26 +194,29 @@ fn observe(disk: &SimDisk, number: u32, plan: &Plan, world: &World) {
     }));
 }
 
-fn agent_config(number: u32, plan: &Plan, moves: u32) -> seedlog_agent::Config {
-    let ip = ip(number, moves);
+fn agent_config(number: u32, plan: &Plan, own: &Config, moves: u32) -> seedlog_agent::Config {
+    let site = plan.site;
+    let ip = ip(site, number, moves);
     let mut config = seedlog_agent::Config::new("/data".into(), SocketAddr::new(ip, RPC_PORT));
-    config.node_name = name(number);
+    config.node_name = name(site, number);
     config.bootstrap = number == 1;
     if plan.nodes > 1 {
         config.gossip_addr = Some(SocketAddr::new(ip, GOSSIP_PORT));
         let others = (1..=plan.nodes).filter(|other| *other != number);
-        config.join = others.map(|other| format!("{}:{GOSSIP_PORT}", name(other))).collect();
+        config.join = others.map(|other| format!("{}:{GOSSIP_PORT}", name(site, other))).collect();
     }
     config.in_flight_bytes_max = plan.config.in_flight_bytes_max;
     config.reserve_bytes = plan.config.reserve_bytes;
+    config.scrub_bytes_per_s = plan.config.scrub_bytes_per_s;
+    config.scrub_pause = Duration::from_millis(plan.config.scrub_pause_ms);
     config.limits.batch_bytes_max = 64 << 10;
     config.limits.record_bytes_max = 16 << 10;
     config.heartbeat = Duration::from_millis(plan.config.heartbeat_ms);
     config.log = seedlog_log::Config {
-        segment_bytes_max: plan.config.segment_bytes_max,
-        index_rows_max: plan.config.index_rows_max,
-        prewrite_bytes: plan.config.prewrite_bytes,
-        start_check_bytes_max: plan.config.start_check_bytes_max,
+        segment_bytes_max: own.segment_bytes_max,
+        index_rows_max: own.index_rows_max,
+        prewrite_bytes: own.prewrite_bytes,
+        start_check_bytes_max: own.start_check_bytes_max,
         ..Default::default()
     };
     config
@@ -190,6 +232,7 @@ struct Here {
     signals: Mutex<mpsc::UnboundedSender<Said>>,
     life: Arc<AtomicU64>,
     moves: Arc<AtomicU32>,
+    config: Arc<Mutex<Config>>,
 }
 
 impl Here {
@@ -199,7 +242,8 @@ impl Here {
         let signals = self.signals.lock().expect("no holder panics").clone();
         // The supervisor is gone only when the run is over.
         let say = |signal| drop(signals.send((*number, life, signal)));
-        let config = agent_config(*number, &self.plan, self.moves.load(Ordering::Relaxed));
+        let own = self.config.lock().expect("no holder panics").clone();
+        let config = agent_config(*number, &self.plan, &own, self.moves.load(Ordering::Relaxed));
         let signal = match Agent::start(config, Arc::new(self.disk.clone())).await {
             Ok(agent) => {
                 let agent = Arc::new(agent);

@@ -4,19 +4,22 @@ use crate::checks;
 use crate::checks::gossip::{self, Views};
 use crate::history::{Copied, Outcome, Replica, Violation};
 use crate::links::configure;
-use crate::plan::Plan;
+use crate::mirrored;
+use crate::plan::{Buggified, Fault, Plan};
 use crate::supervisor::{Rotten, Supervisor};
-use crate::trace::Trace;
-use crate::workload;
-use crate::world::{World, now_ns};
+use crate::timeline::{self, Recording, Timeline};
+use crate::trace::{Trace, concerned};
+use crate::world::{Inner, World, now_ns};
+use crate::{talk, versions, workload};
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, Runtime};
+use madsim::task::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// After heal every node must serve within this simulated time.
-const CONVERGE: Duration = Duration::from_secs(20);
+pub const CONVERGE: Duration = Duration::from_secs(20);
 
 /// How often the nodes of a cluster are looked at; every crash is another occasion.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -35,7 +38,7 @@ pub struct Report {
     pub unknown_produces: u64,
     pub read_records: u64,
     pub violations: Vec<Found>,
-    /// The last events before the end, if a check failed.
+    /// If a check failed: the last events before the end of those whom it names.
     pub last_events: Vec<String>,
 }
 
@@ -57,103 +60,231 @@ impl From<Violation> for Found {
     }
 }
 
+/// How a run is looked at. None of it changes what happens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Prints every event to stderr.
+    pub echo: bool,
+    /// Gives a [`Timeline`], too.
+    pub record: bool,
+    /// Makes the trace depend on the process, for [`crate::command`]'s determinism check to notice.
+    pub canary: bool,
+}
+
+/// So many events of each node and client a report has at most.
+const LAST_EVENTS: usize = 12;
+
 /// Runs a plan on this thread. One run a process: counters inside libraries outlive a run.
-/// With `canary`, the trace is made to depend on the process, for [`crate::command`]'s determinism check to notice.
-pub fn run(plan: &Plan, echo: bool, canary: bool) -> Report {
+pub fn run(plan: &Plan, options: Options) -> (Report, Option<Timeline>) {
     seedlog_runtime::sim::set_seed(plan.seed);
     seedlog_runtime::sim::set_udp_duplication(f64::from(plan.network.doubled_per_mille) / 1_000.0);
+    seedlog_runtime::sim::set_late_calls(f64::from(plan.network.calls_late_per_mille) / 1_000.0);
+    let doubled = f64::from(plan.network.calls_doubled_per_mille) / 1_000.0;
+    seedlog_runtime::sim::set_doubled_calls(doubled, talk::copy);
+    for Buggified { point, per_mille } in &plan.buggify {
+        seedlog_runtime::sim::set_buggify(point, f64::from(*per_mille) / 1_000.0);
+    }
     let mut config = madsim::Config::default();
     configure(&plan.network, &mut config.net);
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
-    let world = World::new(Trace::new(40, echo), plan.nodes);
-    if canary {
+    let there = plan.mirror.as_ref().map(|mirroring| {
+        let Plan { nodes, site, .. } = *mirroring.destination;
+        World::new(Trace::new(LAST_EVENTS, options.echo).named("destination: "), nodes, site, None)
+    });
+    let world = World::new(Trace::new(LAST_EVENTS, options.echo), plan.nodes, plan.site, there.clone());
+    world.lock().expected = plan.expect.iter().cloned().collect();
+    if !plan.previous_version.is_empty() || plan.faults.iter().any(|it| matches!(it.fault, Fault::Upgrade { .. })) {
+        versions::tell_apart(&world);
+    }
+    if options.record {
+        // Of the first cluster only.
+        world.lock().trace.keep_all();
+        world.lock().recording = Some(Recording::default());
+        talk::observe(&world);
+    }
+    if options.canary {
         world.lock().trace.event(0, format!("process {}", std::process::id()));
     }
-    let simulated_ns = runtime.block_on(live(plan, world.clone()));
-    let violations = checks::check(&world.lock().history);
-    let inner = world.lock();
+    let simulated_ns = match (&plan.mirror, &there) {
+        (Some(mirroring), Some(there)) => {
+            runtime.block_on(mirrored::live(plan, mirroring, world.clone(), there.clone()))
+        }
+        _ => runtime.block_on(live(plan, world.clone())),
+    };
+    let rare = seedlog_runtime::sim::calls_fired().into_iter().chain(seedlog_runtime::sim::buggify_fired());
+    for (what, times) in rare {
+        world.lock().count_in_the_end(what, times);
+    }
+    let (mut report, timeline) = outcome(plan, simulated_ns, &world);
+    if let (Some(mirroring), Some(there)) = (&plan.mirror, there) {
+        mirrored::add(&mut report, &mirroring.destination, &there);
+    }
+    (report, timeline)
+}
+
+/// What became of one cluster.
+pub fn outcome(plan: &Plan, simulated_ns: u64, world: &World) -> (Report, Option<Timeline>) {
+    let mut violations = checks::check(&world.lock().history);
+    if let (Some(next), true) = (world.lock().expected.front(), violations.is_empty()) {
+        let what = format!(
+            "the run never came to {next:?}, the next of the {} things for which it is kept",
+            plan.expect.len()
+        );
+        violations.push(Violation { check: "situation", what, at_ns: None });
+    }
+    let mut inner = world.lock();
+    let timeline = inner.recording.take().map(|recording| timeline(plan, &inner, &violations, simulated_ns, recording));
+    (report(plan, &inner, violations, simulated_ns), timeline)
+}
+
+fn report(plan: &Plan, inner: &Inner, violations: Vec<Violation>, simulated_ns: u64) -> Report {
     let acked_records = inner.history.acked().map(|(_, produce)| produce.values.len() as u64).sum();
     let unknown = |produce: &&crate::history::Produce| produce.outcome == Outcome::Unknown;
+    let last_events = violations.first().map(|first| {
+        let concerned = concerned(&first.what, |node_id| inner.node_of(node_id));
+        inner.trace.last_of(concerned)
+    });
+    let mut fired = inner.fired.clone();
+    if let Some(line) = inner.trace.unknown() {
+        // Declared nowhere: a sweep fails, and says which.
+        fired.insert(format!("an event of unknown words ({line})"), 1);
+    }
     Report {
         seed: plan.seed,
         nodes: plan.nodes,
         trace_hash: inner.trace.hash().to_string(),
         events: inner.trace.count(),
         simulated_ns,
-        fired: inner.fired.clone(),
+        fired,
         acked_records,
         unknown_produces: inner.history.produces.iter().filter(unknown).count() as u64,
         read_records: inner.history.seen.len() as u64,
-        last_events: if violations.is_empty() { Vec::new() } else { inner.trace.last().map(str::to_owned).collect() },
+        last_events: last_events.unwrap_or_default(),
         violations: violations.into_iter().map(Found::from).collect(),
     }
 }
 
-async fn live(plan: &Plan, world: World) -> u64 {
-    let clients = workload::Clients::build(plan);
-    let mut supervisor = Supervisor::new(plan, &world, clients.ids());
-    let mut working = clients.start(plan, &world);
-    if plan.nodes > 1 {
-        drop(madsim::task::spawn(watch(world.clone())));
-    }
-    supervisor.trouble().await;
+fn timeline(plan: &Plan, inner: &Inner, violations: &[Violation], end_ns: u64, recording: Recording) -> Timeline {
+    let drawn = |violation: &Violation| timeline::Violation {
+        check: violation.check.to_owned(),
+        what: violation.what.clone(),
+        at_ns: violation.at_ns.unwrap_or(end_ns),
+        is_moment_known: violation.at_ns.is_some(),
+    };
+    let mut timeline = Timeline {
+        title: format!("seed {}, {} nodes", plan.seed, plan.nodes),
+        nodes: plan.nodes,
+        end_ns,
+        latency_ns_min: plan.network.latency_ms_min * 1_000_000,
+        violations: violations.iter().map(drawn).collect(),
+        ..Timeline::default()
+    };
+    timeline.fill(recording, inner.trace.all());
+    timeline
+}
 
-    let mut serves = !world.complained() && supervisor.heal(CONVERGE).await;
-    if serves {
-        supervisor.peace(Duration::from_millis(1_500)).await;
-        if let Some(power_seed) = plan.last_power_seed {
-            serves = supervisor.last_power_loss(power_seed, CONVERGE).await;
+async fn live(plan: &Plan, world: World) -> u64 {
+    let mut site = Site::start(plan, &world, &[]);
+    if site.come_through().await {
+        site.finish().await;
+    }
+    site.end().await;
+    now_ns()
+}
+
+/// One cluster of the run, with its clients.
+pub struct Site {
+    plan: Plan,
+    world: World,
+    clients: workload::Clients,
+    supervisor: Supervisor,
+    working: workload::Working,
+}
+
+impl Site {
+    /// `others`: who else is a client of this cluster, whom faults may cut off.
+    pub fn start(plan: &Plan, world: &World, others: &[NodeId]) -> Site {
+        let clients = workload::Clients::build(plan);
+        let supervisor = Supervisor::new(plan, world, [&clients.ids(), others].concat());
+        let working = clients.start(plan, world);
+        if plan.nodes > 1 {
+            drop(madsim::task::spawn(watch(world.clone())));
         }
+        Site { plan: plan.clone(), world: world.clone(), clients, supervisor, working }
     }
-    if serves {
-        supervisor.peace(Duration::from_millis(500)).await;
+
+    /// Trouble, heal, peace, and perhaps a last power loss; whether every node serves after it.
+    pub async fn come_through(&mut self) -> bool {
+        let Site { plan, world, supervisor, .. } = self;
+        supervisor.trouble().await;
+
+        let mut serves = !world.complained() && supervisor.heal(CONVERGE).await;
+        if serves {
+            supervisor.peace(Duration::from_millis(1_500)).await;
+            if let Some(power_seed) = plan.last_power_seed {
+                serves = supervisor.last_power_loss(power_seed, CONVERGE).await;
+            }
+        }
+        if serves {
+            supervisor.peace(Duration::from_millis(500)).await;
+        }
+        world.lock().stopping = true;
+        if !serves && !world.complained() {
+            let states = supervisor.states().join("; ");
+            let what = format!("after heal not every node served and voted within {CONVERGE:?}: {states}");
+            world.complain("liveness", what);
+        }
+        !world.complained()
     }
-    world.lock().stopping = true;
-    if !serves && !world.complained() {
-        let states = supervisor.states().join("; ");
-        world.complain("liveness", format!("after heal not every node served and voted within {CONVERGE:?}: {states}"));
-    }
-    if !world.complained() {
+
+    /// The last answers; and then all is read.
+    pub async fn finish(&mut self) {
+        let Site { plan, world, clients, supervisor, working } = self;
         let finish = async {
             working.produced().await;
-            clients.free_the_log(plan, &world).await;
-            settle(plan, &world, &clients).await;
-            clients.read_all(plan, &world).await;
-            copy_replicas(&world, &supervisor).await;
+            clients.free_the_log(plan, world).await;
+            settle(plan, world, clients).await;
+            clients.read_all(plan, world).await;
+            copy_replicas(world, supervisor).await;
         };
         if madsim::time::timeout(CONVERGE, finish).await.is_err() {
             world.complain("liveness", "after heal the log could not be read to its end in time");
         }
     }
-    working.end();
-    if plan.nodes > 1 && !world.complained() {
-        see_each_other(&world).await;
-        NetSim::current().update_config(|net| configure(&plan.network, net));
-    }
-    if let (false, Some(seed)) = (world.complained(), plan.last_rot_seed) {
-        // Long enough for the last batch to be sealed.
-        supervisor.peace(Duration::from_secs(1)).await;
-        match supervisor.rot(seed, CONVERGE).await {
-            (_, Rotten::Refuses) => {}
-            (rotten, Rotten::Serves) => {
-                let reading = madsim::time::timeout(CONVERGE, clients.read_rotten(plan, &world, rotten)).await;
-                if reading.is_err() && !supervisor.has_refused() {
-                    world.complain("liveness", "a log with a rotten bit is neither read nor refused");
+
+    pub async fn end(self) {
+        let Site { plan, world, clients, mut supervisor, working } = self;
+        working.end();
+        if plan.nodes > 1 && !world.complained() {
+            see_each_other(&world).await;
+            NetSim::current().update_config(|net| configure(&plan.network, net));
+        }
+        if let (false, Some(seed)) = (world.complained(), plan.last_rot_seed) {
+            // Long enough for the last batch to be sealed.
+            supervisor.peace(Duration::from_secs(1)).await;
+            match supervisor.rot(seed, CONVERGE).await {
+                (_, Rotten::Refuses) => {}
+                (rotten, Rotten::Serves) => {
+                    let reading = madsim::time::timeout(CONVERGE, clients.read_rotten(&plan, &world, rotten)).await;
+                    if reading.is_err() && !supervisor.has_refused() {
+                        world.complain("liveness", "a log with a rotten bit is neither read nor refused");
+                    }
+                }
+                (_, Rotten::Neither) => {
+                    world.complain("liveness", "a node with a rotten bit neither serves nor refuses");
                 }
             }
-            (_, Rotten::Neither) => world.complain("liveness", "a node with a rotten bit neither serves nor refuses"),
         }
-    }
-    for machine in supervisor.machines() {
-        for (name, times) in machine.disk.fired() {
-            // The supervisor counts what it does itself.
-            if !matches!(name, "process_crash" | "power_loss") {
-                *world.lock().fired.entry(disk_fault(name).to_owned()).or_default() += times;
+        for machine in supervisor.machines() {
+            for (name, times) in machine.disk.fired() {
+                // The supervisor counts what it does itself.
+                if !matches!(name, "process_crash" | "power_loss") {
+                    *world.lock().fired.entry(disk_fault(name).to_owned()).or_default() += times;
+                }
             }
+            Handle::current().kill(machine.id);
         }
-        Handle::current().kill(machine.id);
     }
-    now_ns()
 }
 
 /// In peace, but that single messages get lost.

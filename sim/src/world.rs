@@ -3,14 +3,17 @@
 use crate::checks::peace::Peace;
 use crate::checks::raft::Raft;
 use crate::checks::served::Served;
+use crate::event::Subject;
 use crate::health::Health;
-use crate::history::{Complaint, History, Restarted};
+use crate::history::{Complaint, History, Produce, Restarted};
+use crate::timeline::{Condition, Recording};
 use crate::trace::Trace;
+use crate::workload;
 use madsim::time::TimeHandle;
 use seedlog_agent::Agent;
 use seedlog_log::EntryId;
 use seedlog_raft::{Observation, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Shared by the harness, the clients and the node's own task. One thread runs them all; the lock only
@@ -21,17 +24,26 @@ pub struct World(Arc<Mutex<Inner>>);
 pub struct Inner {
     pub history: History,
     pub trace: Trace,
+    /// What is shown afterwards, if somebody wants to see it.
+    pub recording: Option<Recording>,
     /// How often each kind of fault, and each rare state, happened.
     pub fired: BTreeMap<String, u64>,
+    /// What is to happen yet for a scenario to be in its situation.
+    pub expected: VecDeque<String>,
     /// The running agents by number, for what no client can ask for.
     agents: BTreeMap<u32, Arc<Agent>>,
     /// Producers end when this is set.
     pub stopping: bool,
     /// Where each consumer is: its next offset, and when it last got a record.
     pub tails: BTreeMap<u32, (u64, u64)>,
+    /// Who is of the last release, by number.
+    pub previous: BTreeSet<u32>,
     /// Who each machine is: the node id of its disk, once it has started with it.
     ids: BTreeMap<u32, u64>,
     nodes: u32,
+    site: u32,
+    /// Where the log is mirrored into.
+    destination: Option<World>,
     /// What the supervisor does to whom.
     pub health: Health,
     peace: Peace,
@@ -58,21 +70,51 @@ pub fn now_ns() -> u64 {
 impl Inner {
     pub fn count(&mut self, what: &str) {
         *self.fired.entry(what.to_owned()).or_default() += 1;
+        self.came_to(|expected| expected == what);
+    }
+
+    /// What others have counted while the run went on.
+    pub fn count_in_the_end(&mut self, what: &str, times: u64) {
+        *self.fired.entry(what.to_owned()).or_default() += times;
+        self.came_to(|expected| expected == what);
+    }
+
+    /// As [`Inner::count`], of what happened to this node.
+    pub fn count_on(&mut self, what: &str, number: Option<u32>) {
+        self.came_to(|expected| number.is_some_and(|number| expected == format!("{what} on node {number}")));
+        self.count(what);
+    }
+
+    fn came_to(&mut self, is_it: impl Fn(&str) -> bool) {
+        if self.expected.front().is_some_and(|expected| is_it(expected)) {
+            self.expected.pop_front();
+        }
+    }
+
+    /// Which machine has this id now.
+    pub fn node_of(&self, node_id: u64) -> Option<u32> {
+        self.ids.iter().find(|(_, id)| **id == node_id).map(|(number, _)| *number)
     }
 }
 
 impl World {
-    pub fn new(trace: Trace, nodes: u32) -> World {
+    /// A cluster of so many nodes at a site, and where it is mirrored into.
+    pub fn new(trace: Trace, nodes: u32, site: u32, destination: Option<World>) -> World {
         let history = History::default();
         let inner = Inner {
             history,
             trace,
+            recording: None,
             fired: BTreeMap::new(),
+            expected: VecDeque::new(),
             agents: BTreeMap::new(),
             stopping: false,
             tails: BTreeMap::new(),
+            previous: BTreeSet::new(),
             ids: BTreeMap::new(),
             nodes,
+            site,
+            destination,
             health: Health::default(),
             peace: Peace::default(),
             served: Served::default(),
@@ -89,7 +131,9 @@ impl World {
     }
 
     pub fn event(&self, line: impl Into<String>) {
-        self.lock().trace.event(now_ns(), line.into());
+        let (line, mut inner) = (line.into(), self.lock());
+        inner.came_to(|expected| line.contains(expected));
+        inner.trace.event(now_ns(), line);
     }
 
     pub fn fired(&self, what: &str) {
@@ -105,6 +149,27 @@ impl World {
     /// Whether something has already gone wrong: the run may end, its last events tell what.
     pub fn complained(&self) -> bool {
         !self.lock().history.complaints.is_empty()
+    }
+
+    pub fn site(&self) -> u32 {
+        self.lock().site
+    }
+
+    /// Notes that a produce is about to be sent, under the number that is returned. Each of its records may be mirrored
+    /// from then on.
+    pub fn calls(&self, produce: Produce) -> usize {
+        let mut inner = self.lock();
+        if let Some(destination) = &inner.destination {
+            let mirrored = |value: &Vec<u8>| Produce {
+                client: workload::MIRROR,
+                values: vec![value.clone()],
+                called_ns: produce.called_ns,
+                ..Produce::default()
+            };
+            destination.lock().history.produces.extend(produce.values.iter().map(mirrored));
+        }
+        inner.history.produces.push(produce);
+        inner.history.produces.len() - 1
     }
 
     pub fn stopping(&self) -> bool {
@@ -150,14 +215,16 @@ impl World {
         self.lock().ids.remove(&number);
     }
 
-    /// Since which entry each machine, as it is now, votes and nobody else does, if that is certain.
+    /// Since which entry each machine, as it is now, votes and nobody else does, if that is certain and nobody knows of a
+    /// later change that may come to something.
     pub fn whole_since(&self) -> Option<EntryId> {
         let ids: BTreeSet<u64> = self.lock().ids.values().copied().collect();
         let all = self.lock().nodes as usize;
         let is_whole = |node: &Observation| {
             ids.len() == all && node.voters.len() == 1 && node.voters[0].iter().copied().collect::<BTreeSet<_>>() == ids
         };
-        self.settled_members().find(is_whole)?.voters_since
+        let newest = self.agents().into_iter().map(|(_, agent)| agent.node().observe().voters_since).max().flatten();
+        self.settled_members().find(|node| is_whole(node) && node.voters_since >= newest)?.voters_since
     }
 
     /// Whether it is certain that this node, a voter at `since`, is no member any more: who was taken out is never
@@ -181,6 +248,9 @@ impl World {
         let nodes: Vec<_> = numbered.values().cloned().collect();
         let mut inner = self.lock();
         let size = inner.nodes as usize;
+        if let Some(recording) = &mut inner.recording {
+            recording.hold("raft", now_ns(), terms(&numbered));
+        }
         let Inner { raft, peace, served, health, floors, looked, history, .. } = &mut *inner;
         let at_peace = if size > 1 { peace.see(now_ns(), health, &numbered, size) } else { Ok(()) };
         let all_served = served.see(now_ns(), health, peace.settled());
@@ -191,8 +261,9 @@ impl World {
             floors.insert(raft.term(), *looked);
         }
         *looked = Floor { acked_next_offset: history.acked_next_offset(), trims_done: history.trims_done };
-        for rare in raft.take_rare() {
-            inner.count(rare);
+        for (rare, node_id) in raft.take_rare() {
+            let number = inner.node_of(node_id);
+            inner.count_on(rare, number);
         }
         drop(inner);
         if let Err(what) = seen {
@@ -236,4 +307,16 @@ impl World {
             Restarted { node: number, at_ns, first_offset, next_offset, acked_next_offset, tried_records, trims_done };
         inner.history.restarts.push(restarted);
     }
+}
+
+/// Who leads which term, and who follows in it.
+fn terms(numbered: &BTreeMap<u32, Observation>) -> BTreeSet<Condition> {
+    let term = |(number, node): (&u32, &Observation)| {
+        let (kind, term) = match node.leads {
+            Some(term) => ("leads", term),
+            None => ("follows", node.vote?.term),
+        };
+        Some(Condition { subject: Subject::Node(*number), kind, text: format!("term {term}") })
+    };
+    numbered.iter().filter_map(term).collect()
 }

@@ -5,8 +5,10 @@ mod exactly_once;
 pub mod gossip;
 mod in_order;
 mod linearizable;
+pub mod mirror;
 pub mod one_truth;
 pub mod peace;
+mod prefix;
 pub mod raft;
 mod recovery;
 pub mod served;
@@ -15,16 +17,19 @@ use crate::history::{History, Violation};
 
 type Check = fn(&History) -> Result<(), Violation>;
 
-pub const ALL: [(&str, Check); 9] = [
+pub const ALL: [(&str, Check); 12] = [
     ("acked survives", acked_survives::check),
     ("one truth", one_truth::check),
     ("exactly once", exactly_once::check),
+    ("prefix", prefix::check),
     ("linearizable", linearizable::check),
     ("in order", in_order::check),
     ("raft", noticed),
     ("gossip", noticed),
     ("recovery", recovery::check),
     ("liveness", noticed),
+    ("mirror", noticed),
+    ("situation", noticed),
 ];
 
 /// Runs all checks; what the world itself noticed while it ran comes first, since it happened first.
@@ -45,7 +50,7 @@ pub fn check(history: &History) -> Vec<Violation> {
 }
 
 /// What the world notices while it runs: Raft's promises ([`raft`]); who is seen to be there ([`gossip`]); that a majority
-/// in peace is led ([`peace`]) and serves ([`served`]); and that after heal every node serves within bounded time, is a voter, every tail wakes,
+/// in peace is led ([`peace`]) and serves ([`served`]); that both logs of a mirror agree ([`mirror`]); that a scenario is in its situation; and that after heal every node serves within bounded time, is a voter, every tail wakes,
 /// and a record produced all alone is acked.
 fn noticed(_: &History) -> Result<(), Violation> {
     Ok(())
@@ -63,6 +68,8 @@ pub(crate) mod sample {
             called_ns: 0,
             outcome,
             sequence: None,
+            in_order: None,
+            life: 0,
             fencing_token: None,
         };
         let mut history = History::default();

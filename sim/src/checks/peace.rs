@@ -47,6 +47,7 @@ impl Peace {
         let long_enough = |since: Option<u64>, long_ns| since.is_some_and(|since| since + long_ns <= now_ns);
         let in_peace = |leader: u32, node: u32| {
             long_enough(health.undisturbed(node), SETTLED_NS)
+                && !nodes.get(&leader).is_some_and(|leader| leader.hands_over)
                 && (leader == node || long_enough(health.linked(leader, node), SETTLED_NS))
         };
         if let Some(Settled { term, leader, followers }) = self.settled.take() {
@@ -158,6 +159,7 @@ mod tests {
             applied: None,
             voters: vec![vec![1, 2, 3]],
             voters_since: None,
+            hands_over: false,
             learners: vec![],
         }
     }
@@ -196,6 +198,20 @@ mod tests {
         assert_eq!(peace.see(4 * SECOND, &health, &led(), 3), Ok(()));
         let raised = nodes([leads(1, 1), node(2, (1, 1)), node(3, (2, 3))]);
         assert!(peace.see(4 * SECOND + 1, &health, &raised, 3).is_err());
+    }
+
+    #[test]
+    fn a_new_term_is_fine_when_the_leader_was_to_hand_over_and_could_not() {
+        // Seed 41000067: the one that was to lead was cut off, and comes back much later.
+        let (mut peace, health) = (Peace::default(), cut_off(well()));
+        let handing = |mut nodes: BTreeMap<u32, Observation>| {
+            nodes.entry(1).and_modify(|leader| leader.hands_over = true);
+            nodes
+        };
+        peace.see(0, &health, &handing(led()), 3).unwrap();
+        peace.see(4 * SECOND, &health, &handing(led()), 3).unwrap();
+        let raised = nodes([leads(1, 1), node(2, (1, 1)), node(3, (2, 3))]);
+        assert_eq!(peace.see(5 * SECOND, &health, &handing(raised), 3), Ok(()));
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub struct Raft {
     memberships: BTreeMap<EntryId, (Vec<Vec<u64>>, Vec<u64>)>,
     /// The last entry that was ever said to be committed.
     committed: Option<EntryId>,
-    /// What rarely happens, and has since it was asked last.
-    rare: Vec<&'static str>,
+    /// What rarely happens, and has since it was asked last, and to whom.
+    rare: Vec<(&'static str, u64)>,
 }
 
 /// What one node, under its id, has said last.
@@ -80,8 +80,8 @@ impl Raft {
         self.nodes.remove(&node_id);
     }
 
-    /// What rarely happens and did, since the last call.
-    pub fn take_rare(&mut self) -> Vec<&'static str> {
+    /// What rarely happens and did, since the last call, and to which node.
+    pub fn take_rare(&mut self) -> Vec<(&'static str, u64)> {
         std::mem::take(&mut self.rare)
     }
 
@@ -117,7 +117,7 @@ impl Raft {
                 Err(format!("node {said_by:x} says that {leader:x} leads term {term}, which {other:x} led"))
             }
             None if self.leaders.len() > 1 => {
-                self.rare.push("leader_change");
+                self.rare.push(("leader_change", leader));
                 Ok(())
             }
             _ => Ok(()),
@@ -129,14 +129,14 @@ impl Raft {
         let Some(seen) = self.nodes.get(&node.node_id) else { return };
         if node.cuts > seen.cuts {
             let installed = node.purged > seen.last;
-            self.rare.push(if installed { "snapshot_installed" } else { "truncation" });
+            self.rare.push((if installed { "snapshot_installed" } else { "truncation" }, node.node_id));
         }
         if seen.leads.is_some() && node.leads.is_none() {
-            self.rare.push("step_down");
+            self.rare.push(("step_down", node.node_id));
         }
         let votes = node.voters.iter().any(|voters| voters.contains(&node.node_id));
         if seen.learner && votes && !node.learners.contains(&node.node_id) {
-            self.rare.push("learner_promoted");
+            self.rare.push(("learner_promoted", node.node_id));
         }
     }
 
@@ -262,6 +262,7 @@ mod tests {
             applied: id(committed.0, committed.1),
             voters: vec![vec![1, 2, 3]],
             voters_since: id(1, 1),
+            hands_over: false,
             learners: vec![],
         }
     }
@@ -384,7 +385,7 @@ mod tests {
         let mut raft = Raft::default();
         raft.see(&[leads(node(1, (1, 5), (1, 4)), 1), node(2, (1, 9), (1, 4))]).unwrap();
         raft.see(&[leads(node(3, (1, 5), (1, 4)), 2), Observation { cuts: 1, ..node(2, (1, 5), (1, 4)) }]).unwrap();
-        assert_eq!(raft.take_rare(), ["leader_change", "truncation"]);
+        assert_eq!(raft.take_rare(), [("leader_change", 3), ("truncation", 2)]);
         assert!(raft.take_rare().is_empty());
     }
 }

@@ -1,17 +1,22 @@
 //! The command line of the simulation.
 
 use crate::checks;
-use crate::each::{run_each, this_program};
-use crate::plan::{Fault, Plan, plan, rare};
-use crate::run::{Report, run};
-use crate::watchdog;
+use crate::plan::{Fault, Plan, plan, rare, rarer};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use seedlog_runtime::buggify::POINTS;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
 
+mod artefact;
+mod bugs;
+mod build;
+mod coverage;
+mod failure;
+mod meta;
+mod one;
+mod shrink;
 mod sweep;
 
 /// A line on stdout. Whoever reads it may have seen enough: a closed pipe is no error.
@@ -33,27 +38,24 @@ struct Cli {
     task: Task,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all checks passed; 1 a check failed; 2 wrong usage or a broken build.";
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all checks passed (shrink: a smaller plan, or none, was found; bugs: all were caught)
+  1  a check failed, something declared never happened, or a run died (bugs: one was not caught)
+  2  wrong usage, a file that cannot be read or written, or a broken build";
 
 #[derive(Subcommand)]
 enum Task {
     /// One seed, or one plan from a file.
-    Run(RunArgs),
+    Run(one::RunArgs),
     /// Many seeds, each in a process of its own.
-    Sweep(SweepArgs),
+    Sweep(sweep::SweepArgs),
+    /// Takes from a failing seed what it does not need: faults, nodes, operations, time.
+    Shrink(shrink::ShrinkArgs),
+    /// Planted bugs: each is built into a copy of the tree and hunted; sim/bugs/MATRIX.md is written.
+    Bugs(bugs::BugsArgs),
     /// Determinism: each seed twice, in two processes and in two build modes, must do the same.
-    Meta {
-        #[arg(long, value_parser = seeds, default_value = "0..10")]
-        seeds: Range<u64>,
-        /// The other build: a cargo profile.
-        #[arg(long, default_value = "dev")]
-        other_profile: String,
-        /// Puts something into each trace that differs from process to process: this must fail.
-        #[arg(long)]
-        canary: bool,
-        #[command(flatten)]
-        size: Size,
-    },
+    Meta(meta::MetaArgs),
     /// The plan of a seed, as TOML for `run --plan`.
     Plan {
         #[arg(long)]
@@ -61,7 +63,7 @@ enum Task {
         #[command(flatten)]
         size: Size,
     },
-    /// All kinds of fault, all operations and all checks.
+    /// All kinds of fault, all operations, all scenarios and all checks.
     List,
 }
 
@@ -70,56 +72,28 @@ pub struct Size {
     /// How many nodes the clusters have, whatever their seeds choose.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     nodes: Option<u32>,
+    /// Each log is mirrored into a second cluster.
+    #[arg(long)]
+    mirror: bool,
 }
 
 impl Size {
+    fn plan(self, seed: u64) -> Plan {
+        plan(seed, self.nodes, self.mirror)
+    }
+
     /// For the command line of a child.
     fn arguments(self) -> Vec<String> {
-        self.nodes.map(|nodes| vec!["--nodes".to_owned(), nodes.to_string()]).unwrap_or_default()
+        let nodes = self.nodes.map(|nodes| ["--nodes".to_owned(), nodes.to_string()]);
+        let mirror = self.mirror.then(|| "--mirror".to_owned());
+        nodes.into_iter().flatten().chain(mirror).collect()
     }
 
     /// The command that runs a seed again.
     fn again(self, seed: u64) -> String {
-        let nodes = self.nodes.map(|nodes| format!(" --nodes {nodes}")).unwrap_or_default();
-        format!("cargo sim run --seed {seed}{nodes}")
+        let arguments: Vec<String> = self.arguments().iter().map(|argument| format!(" {argument}")).collect();
+        format!("cargo sim run --seed {seed}{}", arguments.concat())
     }
-}
-
-#[derive(Args)]
-struct RunArgs {
-    #[arg(long, required_unless_present = "plan")]
-    seed: Option<u64>,
-    /// A plan in TOML, instead of a seed's.
-    #[arg(long, conflicts_with_all = ["seed", "nodes"])]
-    plan: Option<PathBuf>,
-    #[command(flatten)]
-    size: Size,
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-    /// Prints every event as it happens.
-    #[arg(long)]
-    trace: bool,
-    #[arg(long, hide = true)]
-    canary: bool,
-    /// The product's own log lines, to stderr: error, warn, info, debug, trace, or a tracing filter.
-    #[arg(long)]
-    log: Option<String>,
-}
-
-#[derive(Args)]
-struct SweepArgs {
-    /// From, up to and not including.
-    #[arg(long, value_parser = seeds)]
-    seeds: Range<u64>,
-    #[command(flatten)]
-    size: Size,
-    /// Processes at a time; by default one a core.
-    #[arg(long)]
-    jobs: Option<usize>,
-    #[arg(long)]
-    stop_at_first: bool,
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -143,11 +117,13 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 
 pub fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Run(args) => one(&args),
+        Task::Run(args) => one::one(&args),
         Task::Sweep(args) => sweep::sweep(&args),
-        Task::Meta { seeds, other_profile, canary, size } => meta(seeds, &other_profile, canary, size),
+        Task::Shrink(args) => shrink::shrink(&args),
+        Task::Bugs(args) => bugs::bugs(&args),
+        Task::Meta(args) => meta::meta(&args),
         Task::Plan { seed, size } => {
-            say!("{}", to_toml(&plan(seed, size.nodes)).trim_end());
+            say!("{}", to_toml(&size.plan(seed)).trim_end());
             Ok(true)
         }
         Task::List => {
@@ -165,121 +141,47 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn one(args: &RunArgs) -> Result<bool, String> {
-    if let Some(filter) = &args.log {
-        let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    }
-    let (plan, again) = match (&args.plan, args.seed) {
-        (Some(file), _) => (read_plan(file)?, format!("cargo sim run --plan {}", file.display())),
-        (None, Some(seed)) => (plan(seed, args.size.nodes), args.size.again(seed)),
-        (None, None) => return Err("give --seed or --plan".to_owned()),
-    };
-    watchdog::watch();
-    let started = Instant::now();
-    let report = run(&plan, args.trace, args.canary);
-    match args.output {
-        Output::Json => say!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
-        Output::Text => tell(&report, &plan, &again, started.elapsed().as_secs_f64()),
-    }
-    Ok(report.violations.is_empty())
-}
-
-fn tell(report: &Report, plan: &Plan, again: &str, wall_s: f64) {
-    let simulated_s = report.simulated_ns as f64 / 1e9;
-    if let Some(first) = report.violations.first() {
-        say!("seed {} failed: {}: {}", report.seed, first.check, first.what);
-        for more in &report.violations[1..] {
-            say!("  also {}: {}", more.check, more.what);
-        }
-        say!("\n  commit  {}", commit());
-        say!("  again   {again}");
-        if let Some(at) = first.at_s {
-            say!("  at      {at:.6} simulated seconds");
-        }
-        say!("\n  faults of the plan, for {} nodes:", plan.nodes);
-        plan.faults.iter().for_each(|planned| say!("    {planned}"));
-        say!("\n  last events:");
-        for event in &report.last_events {
-            say!("    {event}");
-        }
-        say!();
-    }
-    say!(
-        "seed {}, {} nodes: {} acked, {} unanswered, {} read; {} events, trace hash {}",
-        report.seed,
-        report.nodes,
-        report.acked_records,
-        report.unknown_produces,
-        report.read_records,
-        report.events,
-        report.trace_hash
-    );
-    say!("{simulated_s:.1} simulated seconds in {wall_s:.2} s: {:.0} a second", simulated_s / wall_s);
-    say!("{}", table(&report.fired));
-}
-
-fn meta(seeds: Range<u64>, other_profile: &str, canary: bool, size: Size) -> Result<bool, String> {
-    let here = this_program().map_err(|error| error.to_string())?;
-    let other = build_other(other_profile)?;
-    let mut hashes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    let canary = canary.then(|| "--canary".to_owned());
-    let extra: Vec<String> = size.arguments().into_iter().chain(canary).collect();
-    for program in [&here, &here, &other] {
-        run_each(program, &extra, seeds.clone(), 2, |result| {
-            let (seed, hash) = match result {
-                Ok(done) => (done.seed, format!("{} over {} events", done.trace_hash, done.events)),
-                Err(broken) => (broken.seed, format!("no report: {}", broken.status)),
-            };
-            hashes.entry(seed).or_default().push(hash);
-            true
-        })
-        .map_err(|error| error.to_string())?;
-    }
-    let mut same = true;
-    for (seed, hashes) in &hashes {
-        if hashes.iter().all(|hash| *hash == hashes[0] && !hash.starts_with("no report")) {
-            say!("seed {seed}: {}", hashes[0]);
-        } else {
-            same = false;
-            say!("seed {seed} failed: determinism: twice in this build, then in {other_profile}: {hashes:#?}");
-        }
-    }
-    say!("{} seeds, each twice in this build and once in the profile {other_profile}", hashes.len());
-    Ok(same)
-}
-
-/// Builds this program in another profile; says where it is.
-fn build_other(profile: &str) -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--config", "build.rustflags=['--cfg','madsim']", "--target-dir", "target/sim"])
-        .args(["--profile", profile, "--package", "seedlog-sim", "--message-format", "json-render-diagnostics"])
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cargo build: {error}"))?;
-    let messages = String::from_utf8_lossy(&output.stdout);
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .ok_or_else(|| format!("the build in profile {profile} failed"))
-}
-
 fn list() {
     say!("faults:");
     Fault::kinds(NODES_MAX).for_each(|kind| say!("  {kind}"));
     say!("what clients do, and what rarely becomes of it:");
-    rare(Some(NODES_MAX)).for_each(|what| say!("  {what}"));
+    let is_point = |what: &str| POINTS.iter().any(|point| point.name == what);
+    let rare_cells = rare(Some(NODES_MAX), false).chain(rarer(Some(NODES_MAX), false));
+    rare_cells.filter(|what| !is_point(what)).for_each(|what| say!("  {what}"));
+    say!("rare but legal behaviour of the product, switched on by some seeds:");
+    POINTS.iter().for_each(|point| say!("  {:<20} {}", point.name, point.what));
+    say!("the same, with --mirror:");
+    rare(Some(NODES_MAX), true).filter(|what| what.starts_with("mirror")).for_each(|what| say!("  {what}"));
+    say!("scenarios:");
+    scenarios().iter().for_each(|name| say!("  {name}"));
     say!("checks:");
     checks::ALL.iter().for_each(|(name, _)| say!("  {name}"));
     say!("  determinism (cargo sim meta)");
 }
 
+/// Names of the plans that are kept for their situations; none where the sources are not.
+fn scenarios() -> Vec<String> {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).into_iter().flatten().flatten();
+    let name = |file: std::fs::DirEntry| Some(file.path().file_stem()?.to_str()?.to_owned());
+    let mut names: Vec<String> = files.filter_map(name).collect();
+    names.sort();
+    names
+}
+
 fn read_plan(file: &Path) -> Result<Plan, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    if let Some(directory) = file.parent() {
+        std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    }
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn jobs(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn to_toml(plan: &Plan) -> String {
@@ -293,7 +195,9 @@ fn table(fired: &BTreeMap<String, u64>) -> String {
 }
 
 fn commit() -> String {
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let git = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=12"])
+        .output();
     match git {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         _ => "unknown".to_owned(),

@@ -1,5 +1,6 @@
 //! What can be done to a cluster, and to which node of it.
 
+use super::point::Point;
 use seedlog_runtime::disk::sim as disk;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -225,10 +226,138 @@ pub enum Fault {
         power_seed: u64,
         down_ms: u64,
     },
+    /// While the node is down, or `live`, its disk loses some of what is committed there: in up to `stores` closed segments, which
+    /// `seed` chooses. Only while all machines vote and nothing else was lost that is not back yet.
+    Damage {
+        what: Damage,
+        stores: u32,
+        seed: u64,
+        down_ms: u64,
+        #[serde(default)]
+        live: bool,
+    },
+    /// The leader is cut off, goes on with its own clients, and is outvoted. A follower of the next one goes down, loses
+    /// the segment in which it has what was committed where the first one has its last words, and hears nobody but that
+    /// one when it comes back, for `alone_ms`. All of it only within `for_ms`, and only while all machines vote and nothing
+    /// else was lost that is not back yet.
+    Misled {
+        for_ms: u64,
+        alone_ms: u64,
+        down_ms: u64,
+    },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {
         to: u32,
     },
+    /// The process or the power goes at a point with a name, once `skip` of its kind have passed, if it comes to that
+    /// within `within_ms`. An answer has no inside: there it is before.
+    CrashAtPoint {
+        point: Point,
+        skip: u64,
+        at: At,
+        power_seed: Option<u64>,
+        within_ms: u64,
+        down_ms: u64,
+    },
+    /// It dies so often that it may never come to an end of its start.
+    RestartLoop {
+        times: u64,
+        up_ms: u64,
+        down_ms: u64,
+        power_seed: Option<u64>,
+    },
+    /// The power of these, and not of the others.
+    PowerLossSome {
+        side: Vec<u32>,
+        down_ms: u64,
+        spread_ms: u64,
+        power_seed: u64,
+    },
+    /// All that a disk is asked to do to matching files fails for a while, whoever asks: a cable, not a sector.
+    DiskErrors {
+        what: DiskError,
+        path: String,
+        for_ms: u64,
+    },
+    /// As [`Fault::DiskFull`], but the room comes and goes.
+    FlakySpace {
+        for_ms: u64,
+        free_bytes: u64,
+    },
+    /// Each message of the calls between two nodes takes so much longer, one after the other.
+    SlowLink {
+        other: u32,
+        way: Way,
+        delay_ms: u64,
+        for_ms: u64,
+    },
+    /// The connections that the node has with `other`, or with everybody, break in the middle of what they carry, and
+    /// may be made again at once.
+    BreakConnections {
+        other: Option<u32>,
+        times: u64,
+        every_ms: u64,
+    },
+    /// A wall clock that was never set, or set to the wrong year, and stays so.
+    LongSkew {
+        by_ms: i64,
+    },
+    /// It is down for a while, and comes back with other sizes of its files.
+    Reconfigure {
+        segment_bytes_max: u64,
+        index_rows_max: u32,
+        prewrite_bytes: u64,
+        down_ms: u64,
+    },
+    /// As [`Fault::Wipe`], but an operator asks for the change of the membership, as soon as the new node is there and
+    /// for so long.
+    Replace {
+        down_ms: u64,
+        for_ms: u64,
+    },
+    /// A node of the last release is stopped, asked to or killed, and comes back as what the code is today; or `back`, as
+    /// an operator who does not like what he sees has it.
+    Upgrade {
+        down_ms: u64,
+        graceful: bool,
+        #[serde(default)]
+        back: bool,
+    },
+}
+
+/// What fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskError {
+    Sync,
+    Write,
+    Read,
+}
+
+impl From<DiskError> for disk::FaultKind {
+    fn from(error: DiskError) -> disk::FaultKind {
+        match error {
+            DiskError::Sync => disk::FaultKind::SyncError,
+            DiskError::Write => disk::FaultKind::WriteError,
+            DiskError::Read => disk::FaultKind::ReadError,
+        }
+    }
+}
+
+/// How a disk loses what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// A bit flips.
+    Rot,
+    /// A sector cannot be read any more.
+    Unreadable,
+    /// Sectors of the file lie where others should be.
+    Misdirected,
+    /// The file is shorter than it was.
+    Cut,
+    /// The segment's files are gone.
+    Lost,
 }
 
 /// Seen from the node in question.
@@ -262,7 +391,7 @@ impl From<At> for disk::CrashAt {
 
 impl Fault {
     /// What can befall a node, alone or among others.
-    pub const OF_A_NODE: [&'static str; 15] = [
+    pub const OF_A_NODE: [&'static str; 25] = [
         "process_crash",
         "power_loss",
         "crash_at_disk_op",
@@ -278,10 +407,20 @@ impl Fault {
         "crash_in_trim",
         "cut_clients",
         "disk_full",
+        "crash_at_sync",
+        "crash_at_rename",
+        "crash_at_removal",
+        "crash_at_ack",
+        "restart_loop",
+        "disk_errors",
+        "flaky_space",
+        "broken_connections",
+        "long_skew",
+        "reconfigure",
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 14] = [
+    pub const OF_A_CLUSTER: [&'static str; 24] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -296,6 +435,16 @@ impl Fault {
         "new_address",
         "overtaken",
         "outvoted",
+        "bit_rot",
+        "latent_sector",
+        "misdirected_write",
+        "cut_store",
+        "lost_segment",
+        "power_loss_some",
+        "slow_link",
+        "replace",
+        "misled",
+        "upgrade",
     ];
 
     /// All kinds that a plan for so many nodes may draw.
@@ -335,6 +484,23 @@ impl Fault {
             Fault::NewAddress { .. } => "new_address",
             Fault::Overtaken { .. } => "overtaken",
             Fault::Outvoted { .. } => "outvoted",
+            Fault::Misled { .. } => "misled",
+            Fault::Damage { what: Damage::Rot, .. } => "bit_rot",
+            Fault::Damage { what: Damage::Unreadable, .. } => "latent_sector",
+            Fault::Damage { what: Damage::Misdirected, .. } => "misdirected_write",
+            Fault::Damage { what: Damage::Cut, .. } => "cut_store",
+            Fault::Damage { what: Damage::Lost, .. } => "lost_segment",
+            Fault::CrashAtPoint { point, .. } => point.kind(),
+            Fault::RestartLoop { .. } => "restart_loop",
+            Fault::PowerLossSome { .. } => "power_loss_some",
+            Fault::DiskErrors { .. } => "disk_errors",
+            Fault::FlakySpace { .. } => "flaky_space",
+            Fault::SlowLink { .. } => "slow_link",
+            Fault::BreakConnections { .. } => "broken_connections",
+            Fault::LongSkew { .. } => "long_skew",
+            Fault::Reconfigure { .. } => "reconfigure",
+            Fault::Replace { .. } => "replace",
+            Fault::Upgrade { .. } => "upgrade",
         }
     }
 
@@ -344,9 +510,11 @@ impl Fault {
             self,
             Fault::ProcessCrashAll { .. }
                 | Fault::PowerLossAll { .. }
+                | Fault::PowerLossSome { .. }
                 | Fault::Partition { .. }
                 | Fault::Overtaken { .. }
                 | Fault::Outvoted { .. }
+                | Fault::Misled { .. }
                 | Fault::NetworkStorm { .. }
         )
     }

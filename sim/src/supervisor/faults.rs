@@ -1,5 +1,6 @@
 //! What each fault does when its time has come.
 
+use super::again::{Breaking, Loop};
 use super::outvoted::GONE;
 use super::{Action, Armed, SHUTDOWN_MAX_MS, Supervisor};
 use crate::links::{Link, between, both_ways};
@@ -15,7 +16,21 @@ use rand_chacha::ChaCha12Rng;
 use seedlog_runtime::disk::sim as disk;
 use seedlog_runtime::rng::keyed;
 use seedlog_runtime::sim;
+use std::net::IpAddr;
 use std::time::Duration;
+
+/// Links on which calls take longer, and the addresses that they had when that began.
+#[derive(Clone, PartialEq)]
+pub(super) struct Slow {
+    links: Vec<Link>,
+    addresses: Vec<(IpAddr, IpAddr)>,
+}
+
+impl Slow {
+    fn set(&self, by: Duration) {
+        self.addresses.iter().for_each(|(from, to)| sim::set_slow_link(*from, *to, by));
+    }
+}
 
 /// A link that comes and goes, until then.
 pub(super) struct Flap {
@@ -81,14 +96,8 @@ impl Supervisor {
                 sim::set_skew(node.machine.id, node.skew);
                 self.after_ms(for_ms, Action::EndClockRate { at });
             }
-            Fault::GracefulRestart { down_ms } => {
-                let (Some(agent), None) = (self.world.agent(number as u32), node.stopping) else { return };
-                let Some(handle) = Handle::current().get_node(node.machine.id) else { return };
-                node.stopping = Some(down_ms);
-                let life = node.machine.life();
-                drop(handle.spawn(async move { agent.shutdown().await }));
-                self.after_ms(SHUTDOWN_MAX_MS, Action::ShutdownMustBeOver { at, life });
-            }
+            Fault::GracefulRestart { down_ms } => _ = self.ask_to_stop(at, down_ms),
+            Fault::Upgrade { down_ms, graceful, back } => self.upgrade(at, down_ms, graceful, back),
             Fault::CrashInTrim { after_ops, power_seed, down_ms } => {
                 if !node.ready {
                     return;
@@ -106,8 +115,7 @@ impl Supervisor {
             Fault::DiskFull { for_ms, free_bytes } => {
                 self.world.fired(kind);
                 node.full = true;
-                let disk = &node.machine.disk;
-                disk.set_space_bytes(Some(disk.used_bytes() + free_bytes));
+                self.fill_up(at, free_bytes);
                 self.after_ms(for_ms, Action::EndDiskFull { at });
             }
             Fault::CutClients { for_ms } => {
@@ -168,6 +176,7 @@ impl Supervisor {
                 let life = node.machine.life();
                 self.after_ms(for_ms, Action::EndPause { at, life });
             }
+            Fault::Misled { for_ms, alone_ms, down_ms } => self.misled(for_ms, alone_ms, down_ms),
             Fault::Overtaken { heard_ms, for_ms } => self.overtaken(heard_ms, for_ms),
             Fault::Outvoted { for_ms, after_ops, at: place, power_seed, down_ms } => {
                 let armed = Armed { power_seed: Some(power_seed), down_ms, counts_as: GONE };
@@ -175,12 +184,53 @@ impl Supervisor {
             }
             Fault::Wipe { down_ms } => self.wipe(at, down_ms),
             Fault::Leave { down_ms } => self.leave(at, down_ms),
+            Fault::Damage { what, stores, seed, down_ms, live } => {
+                self.damage(at, (what, stores, seed), (!live).then_some(down_ms), kind);
+            }
             Fault::NewAddress { down_ms } => {
                 self.world.fired(kind);
                 self.crash(at, None);
                 self.nodes[at].machine.change_address();
                 self.after_ms(down_ms, Action::Restart { at });
             }
+            Fault::CrashAtPoint { point, skip, at: when, power_seed, within_ms, down_ms } => {
+                let armed = Armed { power_seed, down_ms, counts_as: kind };
+                self.crash_at_point(at, point, skip, when, armed, within_ms);
+            }
+            Fault::RestartLoop { times, up_ms, down_ms, power_seed } => {
+                self.restart_loop(Loop { at, left: times.max(1), up_ms, down_ms, power_seed });
+            }
+            Fault::PowerLossSome { side, down_ms, spread_ms, power_seed } => {
+                self.world.fired(kind);
+                self.crash_some(&side, Some(power_seed), down_ms, spread_ms);
+            }
+            Fault::DiskErrors { what, path, for_ms } => {
+                self.world.fired(kind);
+                node.failing += 1;
+                let (what, every) = (what.into(), u64::MAX);
+                node.inject(what, Some(path.clone()), 0, every);
+                self.after_ms(for_ms, Action::EndDiskErrors { at, what, path });
+            }
+            Fault::FlakySpace { for_ms, free_bytes } => self.flaky_space(at, free_bytes, for_ms),
+            Fault::SlowLink { other, way, delay_ms, for_ms } => self.slow_link(at, other, way, delay_ms, for_ms),
+            Fault::BreakConnections { other, times, every_ms } => {
+                self.break_connections(Breaking { at, other, left: times.max(1), every_ms });
+            }
+            Fault::LongSkew { by_ms } => {
+                self.world.fired(kind);
+                node.skew.wall_offset_ms += by_ms;
+                sim::set_skew(node.machine.id, node.skew);
+            }
+            Fault::Reconfigure { segment_bytes_max, index_rows_max, prewrite_bytes, down_ms } => {
+                self.world.fired(kind);
+                node.machine.reconfigure(|config| {
+                    (config.segment_bytes_max, config.index_rows_max) = (segment_bytes_max, index_rows_max);
+                    config.prewrite_bytes = prewrite_bytes;
+                });
+                self.crash(at, None);
+                self.after_ms(down_ms, Action::Restart { at });
+            }
+            Fault::Replace { down_ms, for_ms } => self.replace(at, down_ms, for_ms),
             Fault::LeaderTransfer { to } => {
                 let asked = self.world.agent(number as u32);
                 let (Some(agent), Some(to)) = (asked, self.world.agent(to)) else { return };
@@ -195,6 +245,18 @@ impl Supervisor {
                 }));
             }
         }
+    }
+
+    /// It is started again so long after it has stopped. Whether there is anybody to be asked.
+    pub(super) fn ask_to_stop(&mut self, at: usize, down_ms: u64) -> bool {
+        let node = &mut self.nodes[at];
+        let (Some(agent), None) = (self.world.agent(node.machine.number), node.stopping) else { return false };
+        let Some(handle) = Handle::current().get_node(node.machine.id) else { return false };
+        node.stopping = Some(down_ms);
+        let life = node.machine.life();
+        drop(handle.spawn(async move { agent.shutdown().await }));
+        self.after_ms(SHUTDOWN_MAX_MS, Action::ShutdownMustBeOver { at, life });
+        true
     }
 
     fn resolve(&self, target: Target) -> usize {
@@ -219,6 +281,33 @@ impl Supervisor {
         let other = self.machines().find(|machine| machine.number == other)?.id;
         let this = self.nodes[at].machine.id;
         (this != other).then_some((this, other))
+    }
+
+    /// Slow are the calls: datagrams are so short that they are not.
+    fn slow_link(&mut self, at: usize, other: u32, way: Way, delay_ms: u64, for_ms: u64) {
+        let this = &self.nodes[at].machine;
+        let there = self.machines().find(|machine| machine.number == other && machine.number != this.number);
+        let Some(there) = there else { return };
+        let (this, there) = ((this.id, this.ip()), (there.id, there.ip()));
+        let links = directed(vec![(this.0, there.0)], way);
+        let addresses = if way == Way::In { vec![(there.1, this.1)] } else { vec![(this.1, there.1)] };
+        let addresses = [addresses, if way == Way::Both { vec![(there.1, this.1)] } else { vec![] }].concat();
+        self.world.fired("slow_link");
+        let slow = Slow { links, addresses };
+        slow.set(Duration::from_millis(delay_ms));
+        self.slow_links.push(slow.clone());
+        self.after_ms(for_ms, Action::EndSlowLink(slow));
+    }
+
+    pub(super) fn end_slow_link(&mut self, slow: &Slow) {
+        if let Some(nth) = self.slow_links.iter().position(|held| held == slow) {
+            self.slow_links.remove(nth);
+        }
+        slow.set(Duration::ZERO);
+    }
+
+    pub(super) fn is_slow(&self, link: Link) -> bool {
+        self.slow_links.iter().any(|slow| slow.links.contains(&link))
     }
 
     fn cut(&mut self, links: Vec<Link>, for_ms: u64) {

@@ -19,9 +19,9 @@ pub(super) struct Departed {
 }
 
 impl Supervisor {
-    /// The entry that made all machines the voters, if nothing is done to who they are at the moment.
-    fn untouched(&self) -> Option<EntryId> {
-        let touched = self.mending || self.nodes.iter().any(|node| node.departed.is_some());
+    /// The entry that made all machines the voters, if nothing is done to who they are, or what they have, at the moment.
+    pub(super) fn untouched(&self) -> Option<EntryId> {
+        let touched = self.mending || self.hurt.is_some() || self.nodes.iter().any(|node| node.departed.is_some());
         if touched { None } else { self.world.whole_since() }
     }
 
@@ -34,10 +34,11 @@ impl Supervisor {
         self.after_ms(down_ms, Action::Restart { at });
     }
 
-    fn new_disk(&mut self, at: usize) {
+    pub(super) fn new_disk(&mut self, at: usize) {
         self.crash(at, None);
         let node = &mut self.nodes[at];
-        (node.armed, node.full, node.departed) = (None, false, None);
+        (node.armed, node.full, node.failing, node.departed) = (None, false, 0, None);
+        node.forget_answer();
         node.machine.disk.wipe();
         let number = node.machine.number;
         self.world.event(format!("node {number} has a new disk"));

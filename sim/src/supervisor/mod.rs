@@ -1,23 +1,33 @@
 //! Carries out the plan: faults at their times, restarts after them, and the peace at the end.
 
+mod again;
+mod conditions;
+mod damage;
 mod faults;
 mod membership;
+mod misled;
+mod operator;
 mod outvoted;
 mod overtaken;
+mod points;
+mod upgrade;
 
 use crate::links::{Link, Links, configure};
 use crate::machine::{Machine, Said, Signal};
 use crate::plan::{Fault, Plan, Planned, Target};
 use crate::world::{World, now_ns};
-use faults::Flap;
+use again::{Breaking, Loop, Space};
+use faults::{Flap, Slow};
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
 use membership::Departed;
+use misled::Misleading;
+use operator::Replacing;
 use outvoted::Outvoting;
 use overtaken::Overtaking;
 use rand::Rng as _;
-use seedlog_agent::StopReason;
+use seedlog_agent::{Healed, StopReason};
 use seedlog_runtime::disk::sim as disk;
 use seedlog_runtime::rng::keyed;
 use seedlog_runtime::sim::{self, BlockingTimes, Skew};
@@ -25,6 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use upgrade::Version;
 
 /// An agent that is asked to stop must have stopped by then, however slow its disk.
 const SHUTDOWN_MAX_MS: u64 = 20_000;
@@ -45,9 +56,18 @@ enum Action {
     Flap(Box<Flap>),
     Overtaking(Overtaking),
     Outvoting(Outvoting),
+    Misleading(Misleading),
     EndStorm,
+    EndDiskErrors { at: usize, what: disk::FaultKind, path: String },
+    EndSlowLink(Slow),
+    Disarm { at: usize, armed: Armed },
+    Loop(Loop),
+    FlipSpace(Box<Space>, bool),
+    Break(Breaking),
+    Replacing(Replacing),
     ShutdownMustBeOver { at: usize, life: u64 },
     SeeDeparted { at: usize },
+    SeeHealed { at: usize, was_sound: bool },
 }
 
 /// What a node does that starts on rotten bytes.
@@ -68,12 +88,15 @@ pub struct Supervisor {
     actions: BTreeMap<(u64, u64), Action>,
     planned: u64,
     links: Links,
+    slow_links: Vec<Slow>,
     /// How many storms rage.
     storms: u32,
     /// Held by each transfer of the leadership that is under way.
     transfers: Arc<()>,
     /// A disk has gone, and whoever came in its place does not vote yet.
     mending: bool,
+    /// Whose disk has lost something that is not back there yet.
+    hurt: Option<usize>,
     /// A bit has flipped there: damage is what a start should find.
     rotten: Option<usize>,
     refused: bool,
@@ -92,6 +115,8 @@ struct Watched {
     machine: Machine,
     skew: Skew,
     armed: Option<Armed>,
+    /// The same, at an answer.
+    armed_answer: Option<Armed>,
     /// Disk errors seen when the node last stopped by itself: it may stop only for new ones.
     excused: u64,
     ready: bool,
@@ -99,10 +124,16 @@ struct Watched {
     /// Its disk takes long, or has little room.
     slow: bool,
     full: bool,
+    /// How many kinds of operation always fail on its disk.
+    failing: u32,
     /// The agent was asked to stop; after that long down, it is started again.
     stopping: Option<u64>,
+    /// What its next start makes of it.
+    becomes: Option<Version>,
     /// It was asked to leave its cluster.
     departed: Option<Departed>,
+    /// As far as it was seen.
+    healed: Healed,
 }
 
 impl Watched {
@@ -111,19 +142,25 @@ impl Watched {
             machine,
             skew: Skew::default(),
             armed: None,
+            armed_answer: None,
             excused: 0,
             ready: false,
             paused: false,
             slow: false,
             full: false,
+            failing: 0,
             stopping: None,
+            becomes: None,
             departed: None,
+            healed: Healed::default(),
         }
     }
 
     /// Up, and nothing slows it or is about to end it.
     fn is_well(&self) -> bool {
-        let in_the_way = self.paused || self.slow || self.full || self.stopping.is_some() || self.armed.is_some();
+        let is_armed = self.armed.is_some() || self.armed_answer.is_some();
+        let is_ailing = self.slow || self.full || self.failing > 0;
+        let in_the_way = self.paused || is_ailing || self.stopping.is_some() || is_armed;
         self.machine.is_up() && !in_the_way && self.skew.rate == 1.0
     }
 
@@ -137,6 +174,11 @@ impl Watched {
     fn is_excused(&mut self) -> bool {
         let errors = self.disk_errors();
         std::mem::replace(&mut self.excused, errors) != errors
+    }
+
+    fn forget_answer(&mut self) {
+        self.armed_answer = None;
+        sim::forget_crash_at_answer(self.machine.id);
     }
 
     fn disk_steps(&self, longest: Duration) {
@@ -162,12 +204,15 @@ impl Supervisor {
             actions: BTreeMap::new(),
             planned: 0,
             links: Links::default(),
+            slow_links: Vec::new(),
             storms: 0,
             transfers: Arc::new(()),
             mending: false,
+            hurt: None,
             rotten: None,
             refused: false,
         };
+        supervisor.start_as_they_are();
         supervisor.healthy_disks();
         for Planned { at_ms, node, fault } in plan.faults.clone() {
             supervisor.at(at_ms * 1_000_000, Action::Begin(node, fault));
@@ -189,21 +234,29 @@ impl Supervisor {
         self.world.event("heal");
         self.actions.clear();
         self.links.mend_all();
+        for slow in std::mem::take(&mut self.slow_links) {
+            self.end_slow_link(&slow);
+        }
         self.storms = 0;
         self.calm();
         self.healthy_disks();
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
             node.armed = None;
-            (node.full, node.slow) = (false, false);
+            node.forget_answer();
+            (node.full, node.slow, node.failing) = (false, false, 0);
             node.machine.disk.clear_faults();
             node.skew.rate = 1.0;
             sim::set_skew(node.machine.id, node.skew);
             self.resume(at);
+            self.upgrade_in_the_end(at);
             self.restart(at);
             if self.nodes[at].departed.is_some() {
                 self.after_ms(1, Action::SeeDeparted { at });
             }
+        }
+        if let Some(at) = self.hurt {
+            self.after_ms(1, Action::SeeHealed { at, was_sound: false });
         }
         self.serves_within(within).await
     }
@@ -255,7 +308,7 @@ impl Supervisor {
     /// All serve, and in a cluster all vote.
     fn all_ready(&self) -> bool {
         let whole = || self.nodes.len() == 1 || self.rotten.is_some() || self.world.whole_since().is_some();
-        self.all_serve() && whole()
+        self.all_serve() && whole() && self.hurt.is_none()
     }
 
     fn all_serve(&self) -> bool {
@@ -302,6 +355,7 @@ impl Supervisor {
         loop {
             self.tell_health();
             self.see_whole();
+            self.see_healing();
             if (until_ready && (self.all_ready() || self.refused)) || self.world.complained() {
                 return;
             }
@@ -342,12 +396,17 @@ impl Supervisor {
             return;
         }
         match signal {
-            Signal::Ready => node.ready = true,
+            Signal::Ready => {
+                node.ready = true;
+                self.see_repaired(at);
+            }
             Signal::DiskDown => {
-                let Some(Armed { power_seed, down_ms, counts_as }) = node.armed.take() else { return };
-                self.world.fired(counts_as);
-                self.crash(at, power_seed);
-                self.after_ms(down_ms, Action::Restart { at });
+                let Some(armed) = node.armed.take() else { return };
+                self.goes_down(at, armed);
+            }
+            Signal::AnswerDown => {
+                let Some(armed) = node.armed_answer.take() else { return };
+                self.goes_down(at, armed);
             }
             Signal::Stopped(_) | Signal::StartFailed { .. } if self.rotten == Some(at) => {
                 self.refused = true;
@@ -360,7 +419,9 @@ impl Supervisor {
                 self.after_ms(down_ms, Action::Restart { at });
             }
             Signal::Stopped(reason) => {
-                if !node.is_excused() {
+                // What it needs and lost may be trimmed by all others: a start does without it.
+                let hurt = self.hurt == Some(at);
+                if !node.is_excused() && !hurt {
                     let what = format!("node {number} stopped without a fault of its disk: {reason:?}");
                     self.world.complain("recovery", what);
                 }
@@ -369,7 +430,9 @@ impl Supervisor {
                 self.after_ms(RESTART_DELAY_MS, Action::Restart { at });
             }
             Signal::StartFailed { error, damage } => {
-                if !node.is_excused() || damage {
+                // As above, if it needs it that early.
+                let hurt = self.hurt == Some(at) && !damage;
+                if (!node.is_excused() && !hurt) || damage {
                     self.world.complain("recovery", format!("a start of node {number} was refused: {error}"));
                 }
                 self.world.fired("start_failed");
@@ -406,6 +469,7 @@ impl Supervisor {
             Action::EndPause { .. } => {}
             Action::Overtaking(overtaking) => self.overtaking(overtaking),
             Action::Outvoting(outvoting) => self.outvoting(outvoting),
+            Action::Misleading(misleading) => self.misleading(misleading),
             Action::Mend(links) => self.links.mend(&links),
             Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {
@@ -414,7 +478,20 @@ impl Supervisor {
                     self.calm();
                 }
             }
+            Action::EndDiskErrors { at, what, path } => {
+                let node = &mut self.nodes[at];
+                // Another disk may have taken its place.
+                node.failing = node.failing.saturating_sub(1);
+                node.machine.disk.withdraw(what, Some(&path));
+            }
+            Action::EndSlowLink(slow) => self.end_slow_link(&slow),
+            Action::Disarm { at, armed } => self.disarm(at, armed),
+            Action::Loop(again) => self.restart_loop(again),
+            Action::FlipSpace(space, full) => self.flip_space(*space, full),
+            Action::Break(breaking) => self.break_connections(breaking),
+            Action::Replacing(replacing) => self.replacing(replacing),
             Action::SeeDeparted { at } => self.see_departed(at),
+            Action::SeeHealed { at, was_sound } => self.see_healed(at, was_sound),
             Action::ShutdownMustBeOver { at, life } => {
                 let node = &self.nodes[at];
                 if node.stopping.is_some() && node.machine.life() == life {
@@ -431,8 +508,13 @@ impl Supervisor {
     }
 
     fn crash_all(&mut self, power_seed: Option<u64>, down_ms: u64, spread_ms: u64) {
+        let all: Vec<u32> = self.machines().map(|machine| machine.number).collect();
+        self.crash_some(&all, power_seed, down_ms, spread_ms);
+    }
+
+    fn crash_some(&mut self, side: &[u32], power_seed: Option<u64>, down_ms: u64, spread_ms: u64) {
         let count = self.nodes.len() as u64;
-        for at in 0..self.nodes.len() {
+        for at in (0..self.nodes.len()).filter(|at| side.contains(&(*at as u32 + 1))) {
             self.crash(at, power_seed.map(|seed| self.power_seed_of(at, seed)));
             // Another one is the first to come back each time.
             let turn = (at as u64 + down_ms) % count;
@@ -445,12 +527,21 @@ impl Supervisor {
         if at == 0 { seed } else { keyed(seed, &["power".into(), (at as u64).into()]).next_u64() }
     }
 
+    /// Where it was armed to.
+    fn goes_down(&mut self, at: usize, armed: Armed) {
+        let Armed { power_seed, down_ms, counts_as } = armed;
+        self.world.fired(counts_as);
+        self.crash(at, power_seed);
+        self.after_ms(down_ms, Action::Restart { at });
+    }
+
     fn crash(&mut self, at: usize, power_seed: Option<u64>) {
         self.world.event(format!("node {} crashes, power loss: {power_seed:?}", at + 1));
         let node = &mut self.nodes[at];
         node.ready = false;
         node.stopping = None;
         node.paused = false;
+        node.healed = Healed::default();
         node.machine.crash(&self.world, power_seed);
     }
 
@@ -460,6 +551,8 @@ impl Supervisor {
             return;
         }
         node.ready = false;
+        self.exchange(at);
+        let node = &mut self.nodes[at];
         node.machine.restart(&self.world);
         sim::set_skew(node.machine.id, node.skew);
     }
@@ -476,6 +569,9 @@ impl Supervisor {
     fn tell_health(&self) {
         let now_ns = now_ns();
         let mut world = self.world.lock();
+        if let Some(recording) = &mut world.recording {
+            recording.hold("supervisor", now_ns, self.conditions());
+        }
         for node in &self.nodes {
             world.health.node(node.machine.number, node.is_well(), now_ns);
             let id = node.machine.id;
@@ -483,7 +579,8 @@ impl Supervisor {
             world.health.reach(node.machine.number, self.clients.iter().all(reached), now_ns);
             for other in self.machines().filter(|other| other.number < node.machine.number) {
                 let (this, there) = (node.machine.id, other.id);
-                let whole = !self.links.is_cut((this, there)) && !self.links.is_cut((there, this));
+                let hampered = |link| self.links.is_cut(link) || self.is_slow(link);
+                let whole = !hampered((this, there)) && !hampered((there, this));
                 world.health.link(node.machine.number, other.number, whole, now_ns);
             }
         }

@@ -102,6 +102,7 @@ async fn fetch_some(world: &World, client: &Client, number: u32, fetch: Fetch) -
             Some(note(world, number, records))
         }
         Err(error) => {
+            sent_away(world, number, &error);
             let Error::Server(ApiError::OffsetOutOfRange { asked, first, next }) = error else { return None };
             let asked_ns = fetch.wait.as_nanos() as u64;
             // Not one that came and was trimmed.

@@ -12,6 +12,7 @@ use seedlog_runtime::rng::keyed;
 const STAY_MAX: u32 = 60;
 
 pub struct Caller {
+    site: u32,
     nodes: u32,
     at: u32,
     /// Calls until it moves on without a reason.
@@ -26,7 +27,7 @@ impl Caller {
         let mut rng = keyed(plan.seed, &["route".into(), u64::from(number).into()]);
         let at = rng.random_range(1..=plan.nodes);
         let stay = rng.random_range(1..=STAY_MAX);
-        Caller { nodes: plan.nodes, at, stay, rng, tail_records_max: 64, client: None }
+        Caller { site: plan.site, nodes: plan.nodes, at, stay, rng, tail_records_max: 64, client: None }
     }
 
     /// One that asks this node and no other.
@@ -47,7 +48,7 @@ impl Caller {
                 self.move_on();
             }
         }
-        self.client.get_or_insert_with(|| client_of(self.at, self.tail_records_max))
+        self.client.get_or_insert_with(|| client_of(self.site, self.at, self.tail_records_max))
     }
 
     /// A connection of its own: for a stream.

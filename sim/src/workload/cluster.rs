@@ -9,11 +9,11 @@ use seedlog_runtime::rng::keyed;
 use tokio::sync::mpsc;
 
 /// Some of the nodes are enough to find the others.
-fn find(client: u32, plan: &Plan) -> Cluster {
+pub fn find(client: u32, plan: &Plan) -> Cluster {
     let mut rng = keyed(plan.seed, &["seeds of".into(), u64::from(client).into()]);
     let known = rng.random_range(1..=plan.nodes);
     let first = rng.random_range(0..plan.nodes);
-    let seeds = (0..known).map(|nth| address(1 + (first + nth) % plan.nodes));
+    let seeds = (0..known).map(|nth| address(plan.site, 1 + (first + nth) % plan.nodes));
     let options = ClusterOptions {
         call_max: Duration::from_secs(8),
         try_max: Duration::from_secs(1),
@@ -75,7 +75,7 @@ fn is_out_of_sequence(error: &Error) -> bool {
     }
 }
 
-/// Has many records on their way, each of which must be in the log once.
+/// Has many records on their way, each of which must be in the log once; every other producer ends at the first failure.
 pub async fn pipeline(mut maker: Maker) {
     let cluster = find(maker.client, &maker.plan);
     let mut sequence = maker.rng.random_range(0..1_000_000);
@@ -83,24 +83,32 @@ pub async fn pipeline(mut maker: Maker) {
     while !maker.world.stopping() {
         // One that was ended has left its last sequences open: the next goes on under another name.
         life += 1;
+        let past_failures = maker.rng.random_bool(0.5);
+        let impatient = !past_failures && maker.rng.random_bool(0.3);
         let producer = cluster.producer(ProducerOptions {
             id: Some(format!("producer-{}-{life}", maker.client)),
             first_sequence: sequence,
             room_bytes_max: maker.rng.random_range(1 << 10..32 << 10),
-            delivery_max: Duration::from_secs(8),
-            fencing_token: None,
+            batch_records_max: [1, 3, 1024][maker.rng.random_range(0..3)],
+            delivery_max: if impatient { Duration::ZERO } else { Duration::from_secs(8) },
+            past_failures,
+            ..ProducerOptions::default()
         });
         let (sent, deliveries) = mpsc::unbounded_channel();
         let settling = tokio::spawn(settle(maker.world.clone(), maker.client, deliveries));
         let mut ended = false;
         while !maker.world.stopping() && !ended {
             for _ in 0..maker.rng.random_range(1..=4) {
-                let noted = Produce { sequence: Some(sequence), ..Produce::default() };
+                let in_order = (!past_failures).then_some(life);
+                let noted = Produce { sequence: Some(sequence), in_order, life, ..Produce::default() };
                 let (call, mut records) = maker.call_with(1, noted);
                 sequence += 1;
                 match producer.send(records.remove(0)).await {
                     Ok(delivery) => _ = sent.send((call, delivery)),
                     Err(error) => {
+                        if !past_failures {
+                            maker.world.fired("producer_ended_at_a_failure");
+                        }
                         answered(&maker.world, maker.client, call, &Err(error));
                         ended = true;
                     }
@@ -145,6 +153,7 @@ pub async fn follow(number: u32, plan: Plan, world: World) {
             Err(error) => error,
         };
         world.event(format!("consumer {number}: {error}"));
+        sent_away(&world, number, &error);
         // Trimmed away meanwhile: what is left starts later.
         if let Some(valid) = error.out_of_range()
             && tail.offset().is_some_and(|next| next < valid.start)

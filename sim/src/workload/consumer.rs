@@ -29,6 +29,7 @@ pub async fn follow(number: u32, plan: Plan, world: World) {
                 }
                 Err(error) => {
                     world.event(format!("consumer {number}: {error}"));
+                    sent_away(&world, number, &error);
                     // Trimmed away meanwhile: what is left starts later.
                     if let Some(valid) = error.out_of_range()
                         && next.is_some_and(|next| next < valid.start)

@@ -11,6 +11,7 @@ mod cluster;
 mod consumer;
 mod exactly_once;
 mod fencer;
+pub mod mirror;
 mod producer;
 mod reader;
 
@@ -66,6 +67,16 @@ impl Working {
     }
 }
 
+/// Nobody is told that there is no such offset, and that there is.
+fn sent_away(world: &World, client: u32, error: &Error) {
+    if let Error::Server(ApiError::OffsetOutOfRange { asked, first, next }) = error
+        && (first..next).contains(&asked)
+    {
+        let what = format!("client {client} was told that offset {asked} is not one of {first}..{next}");
+        world.complain("linearizable", what);
+    }
+}
+
 // Numbers of the first client of each kind.
 const PRODUCERS: u32 = 0;
 const EXACTLY_ONCE: u32 = 50;
@@ -75,6 +86,7 @@ const FENCERS: u32 = 300;
 const ASKERS: u32 = 400;
 const CLUSTER_PRODUCERS: u32 = 500;
 const CLUSTER_CONSUMERS: u32 = 600;
+pub const MIRROR: u32 = 700;
 const ADMIN: u32 = 900;
 const TRIMMER: u32 = 901;
 const ON_THE_SPOT: u32 = 902;
@@ -89,7 +101,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 impl Clients {
     pub fn build(plan: &Plan) -> Clients {
         let node = |name: &str, last: u32| {
-            let ip = format!("10.0.{}.{}", 1 + last / 200, 1 + last % 200).parse().expect("an address");
+            let site = 100 * plan.site;
+            let ip = format!("10.{site}.{}.{}", 1 + last / 200, 1 + last % 200).parse().expect("an address");
             Handle::current().create_node().name(format!("{name}-{last}")).ip(ip).build()
         };
         let nodes = |name, first: u32, count: u32| (first..first + count).map(|number| node(name, number)).collect();
@@ -166,13 +179,10 @@ impl Clients {
         let waiting = self.admin.spawn(reader::wait_at_the_end(Caller::new(plan, ADMIN), world.clone()));
         // The question is there before the record.
         madsim::time::sleep(Duration::from_millis(300)).await;
-        let call = {
-            let mut world = world.lock();
-            let values = vec![b"alone".to_vec()];
-            world.history.produces.push(Produce { client: READER, values, called_ns: now_ns(), ..Produce::default() });
-            world.history.produces.len() - 1
-        };
-        let record = Record { value: "alone".into(), ..Default::default() };
+        let value = format!("alone at site {}", plan.site).into_bytes();
+        let noted = Produce { client: READER, values: vec![value.clone()], called_ns: now_ns(), ..Produce::default() };
+        let call = world.calls(noted);
+        let record = Record { value: value.into(), ..Default::default() };
         let mut caller = Caller::new(plan, READER);
         let producing = self.reader.spawn(async move { caller.client().produce(vec![record]).await });
         let answer = producing.await.expect("the reader does not panic");
@@ -188,9 +198,9 @@ impl Clients {
     }
 
     /// Reads the log once more, from the node of whose bytes one has rotted, and compares with what was
-    /// there: errors are fine, anything else is not.
+    /// there: errors are fine, of a node that has no others; anything else is not.
     pub async fn read_rotten(&self, plan: &Plan, world: &World, node: u32) {
-        let reading = reader::read_rotten(Caller::of(plan, node), world.clone());
+        let reading = reader::read_rotten(Caller::of(plan, node), world.clone(), node, plan.nodes > 1);
         self.reader.spawn(reading).await.expect("the reader does not panic");
     }
 
@@ -209,10 +219,14 @@ fn backoff(rng: &mut ChaCha12Rng) -> Duration {
     Duration::from_millis(rng.random_range(20..200))
 }
 
-fn client_of(node: u32, tail_records_max: u32) -> Client {
+fn client_of(site: u32, node: u32, tail_records_max: u32) -> Client {
     let options =
         Options { answer_max: PATIENCE, in_flight_max: IN_FLIGHT_MAX, tail_records_max, ..Options::default() };
-    Client::connect_with(&address(node), options).expect("an address")
+    client_with(site, node, options)
+}
+
+fn client_with(site: u32, node: u32, options: Options) -> Client {
+    Client::connect_with(&address(site, node), options).expect("an address")
 }
 
 /// Notes what a call was answered.

@@ -30,7 +30,7 @@ impl Maker {
         let workload = &self.plan.workload;
         let mut values = Vec::new();
         for _ in 0..count {
-            let mut value = format!("{}.{}:", self.client, self.made).into_bytes();
+            let mut value = self.name().into_bytes();
             let length = self.rng.random_range(0..=workload.record_bytes_max as usize);
             while value.len() < length {
                 value.push(b'a' + (value.len() as u64 + self.made) as u8 % 26);
@@ -38,15 +38,22 @@ impl Maker {
             self.made += 1;
             values.push(value);
         }
+        let is_mirrored = self.plan.mirror.is_some();
         let record = |value: &Vec<u8>| Record { value: value.clone().into(), ..Default::default() };
+        let record = |value| if is_mirrored { mirror::whole(record(value)) } else { record(value) };
         let records = values.iter().map(record).collect();
-        let mut world = self.world.lock();
         let called_ns = now_ns();
-        world
-            .trace
-            .event(called_ns, format!("producer {} calls with {count} records, {} so far", self.client, self.made));
-        world.history.produces.push(Produce { client: self.client, values, called_ns, ..noted });
-        (world.history.produces.len() - 1, records)
+        self.world.event(format!("producer {} calls with {count} records, {} so far", self.client, self.made));
+        (self.world.calls(Produce { client: self.client, values, called_ns, ..noted }), records)
+    }
+
+    /// What the next value begins with: nobody else's at any site does.
+    fn name(&self) -> String {
+        let Maker { client, made, .. } = self;
+        match self.plan.site {
+            0 => format!("{client}.{made}:"),
+            site => format!("{client}.{made} of site {site}:"),
+        }
     }
 
     pub async fn pause(&mut self) {
@@ -130,18 +137,15 @@ impl Producer {
 pub async fn produce_there(world: World, number: u32, machine: NodeId, bytes: usize) {
     for _ in 0..3 {
         let Some(node) = Handle::current().get_node(machine) else { return };
-        let (call, value) = {
-            let mut world = world.lock();
-            let call = world.history.produces.len();
-            let mut value = format!("{ON_THE_SPOT}.{call}:").into_bytes();
-            value.resize(value.len().max(bytes / 2), b'.');
-            let values = vec![value.clone()];
-            let (client, called_ns) = (ON_THE_SPOT, now_ns());
-            world.history.produces.push(Produce { client, values, called_ns, ..Produce::default() });
-            (call, value)
-        };
+        let site = world.site();
+        let mut value = format!("{ON_THE_SPOT}.{} of site {site}:", world.lock().history.produces.len()).into_bytes();
+        value.resize(value.len().max(bytes / 2), b'.');
+        let (values, client, called_ns) = (vec![value.clone()], ON_THE_SPOT, now_ns());
+        let call = world.calls(Produce { client, values, called_ns, ..Produce::default() });
         let record = Record { value: value.into(), ..Default::default() };
-        let producing = node.spawn(async move { client_of(number, 1).produce(vec![record]).await });
+        // So long that it is still there when its node hears what became of it.
+        let options = Options { answer_max: 4 * PATIENCE, ..Options::default() };
+        let producing = node.spawn(async move { client_with(site, number, options).produce(vec![record]).await });
         let world = world.clone();
         drop(tokio::spawn(async move {
             // If the machine goes down, so does this, and nobody knows.

@@ -57,10 +57,11 @@ async fn again(world: &World, rng: &mut ChaCha12Rng, caller: &mut Caller, error:
     madsim::time::sleep(backoff(rng)).await;
 }
 
-pub async fn read_rotten(mut caller: Caller, world: World) {
+/// With `others`, who have what has rotted here.
+pub async fn read_rotten(mut caller: Caller, world: World, node: u32, others: bool) {
     let expected = world.lock().history.last.clone();
     let (mut at, mut refusals) = (0, 0);
-    while at < expected.len() && refusals < 3 {
+    while at < expected.len() && refusals < 5 {
         let start = Start::Offset(expected[at].offset);
         let fetch = Fetch { start, records_max: 256, bytes_max: 1 << 20, wait: Duration::ZERO };
         match caller.client().fetch(fetch).await {
@@ -86,5 +87,12 @@ pub async fn read_rotten(mut caller: Caller, world: World) {
             }
         }
     }
-    world.fired(if at == expected.len() { "rot_harmless" } else { "rot_unread" });
+    if at == expected.len() {
+        world.fired("rot_harmless");
+    } else if others {
+        let what = format!("offset {} of node {node} is rotten, and is not put right", expected[at].offset);
+        world.complain("liveness", what);
+    } else {
+        world.fired("rot_unread");
+    }
 }

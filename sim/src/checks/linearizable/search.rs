@@ -8,9 +8,10 @@
 //! at any time.
 //!
 //! Since the appends stand in a known order, none can have happened before one ahead of it was sent, or after
-//! one behind it was answered; and an end was true only between two of them. Before the search each call is
-//! narrowed to the time that is left to it: otherwise calls that hang for seconds, unanswered ones above all,
-//! overlap with everything, and the search tries all ways to place them.
+//! one behind it was answered; none after somebody was given its offset, or was told of an end past it, or before
+//! somebody asked who was told of an end that is not; and an end was true only between two of them. Before the
+//! search each call is narrowed to the time that is left to it: otherwise calls that hang for seconds, unanswered
+//! ones above all, overlap with everything, and the search tries all ways to place them.
 
 use crate::history::{History, Outcome, Said, Violation};
 use porcupine_rs::{CheckResult, Model, Operation, check_operations_timeout};
@@ -77,21 +78,46 @@ fn search(operations: &[Operation<Log>]) -> CheckResult {
 /// Each call within the time in which it can have happened; none if one of them has no such time.
 fn narrowed(operations: &[Operation<Log>]) -> Option<Vec<Operation<Log>>> {
     let mut appends: Vec<(u64, u64, i64, i64)> = Vec::new();
+    // When each offset was there, as somebody was told; and when it was still past the end.
+    let (mut there, mut missing): (BTreeMap<u64, i64>, BTreeMap<u64, i64>) = Default::default();
+    let mut was_there = |offset: u64, at: i64| {
+        let first = there.entry(offset).or_insert(at);
+        *first = at.min(*first);
+    };
     for Operation { op, call_time, return_time, .. } in operations {
-        if let Op::Append { at, count } = op {
-            appends.push((*at, at + count, *call_time, *return_time));
+        match op {
+            Op::Append { at, count } => appends.push((*at, at + count, *call_time, *return_time)),
+            Op::Hit { offset } => was_there(*offset, *return_time),
+            Op::End { next } => {
+                if let Some(last) = next.checked_sub(1) {
+                    was_there(last, *return_time);
+                }
+                let last = missing.entry(*next).or_insert(*call_time);
+                *last = (*last).max(*call_time);
+            }
         }
     }
     appends.sort_unstable();
+    // What holds of one offset holds of all before it, or of all behind it.
+    there.values_mut().rev().fold(i64::MAX, |latest, at| {
+        *at = latest.min(*at);
+        *at
+    });
+    missing.values_mut().fold(i64::MIN, |earliest, at| {
+        *at = earliest.max(*at);
+        *at
+    });
+    let there_at = |offset: u64| there.range(offset..).next().map_or(i64::MAX, |(_, at)| *at);
+    let missing_at = |offset: u64| missing.range(..=offset).next_back().map_or(i64::MIN, |(_, at)| *at);
     // When the log can first have reached an offset, and when it must have gone past it.
     let (mut reached, mut passed) = (BTreeMap::from([(0, i64::MIN)]), BTreeMap::new());
-    appends.iter().fold(i64::MIN, |earliest, (_, end, called, _)| {
-        let earliest = earliest.max(*called);
+    appends.iter().fold(i64::MIN, |earliest, (at, end, called, _)| {
+        let earliest = earliest.max(*called).max(missing_at(*at));
         reached.insert(*end, earliest);
         earliest
     });
     appends.iter().rev().fold(i64::MAX, |latest, (at, _, _, returned)| {
-        let latest = latest.min(*returned);
+        let latest = latest.min(*returned).min(there_at(*at));
         passed.insert(*at, latest);
         latest
     });

@@ -1,0 +1,40 @@
+//! Builds this program from some tree, in some profile.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where what the compiler says goes.
+pub enum Told {
+    AsItComes,
+    /// Only if it fails.
+    IfItFails,
+}
+
+/// Where the program is then.
+///
+/// # Errors
+/// That cargo cannot be started, or what it says if the build fails.
+pub fn build(tree: &Path, profile: &str, told: Told) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(tree)
+        .env_remove("RUSTFLAGS")
+        .args(["build", "--quiet", "--config", "build.rustflags=['--cfg','madsim']", "--target-dir", "target/sim"])
+        .args(["--profile", profile, "--package", "seedlog-sim", "--message-format", "json-render-diagnostics"])
+        .stderr(match told {
+            Told::AsItComes => Stdio::inherit(),
+            Told::IfItFails => Stdio::piped(),
+        })
+        .output()
+        .map_err(|error| format!("cargo build: {error}"))?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let built = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back();
+    built.filter(|_| output.status.success()).ok_or_else(|| {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        format!("the build of {} in profile {profile} failed\n{errors}", tree.display())
+    })
+}
