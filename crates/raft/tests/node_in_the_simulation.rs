@@ -18,7 +18,6 @@ fn config() -> NodeConfig {
     let mut config = NodeConfig::new(1, 7, "10.0.0.1:8400");
     config.log.segment_bytes_max = 2048;
     config.log.index_rows_max = 16;
-    config.reserve_bytes = 0;
     // Little stays in memory: what is applied is read back from the disk.
     config.tail_bytes_max = 300;
     config
