@@ -28,6 +28,8 @@ pub struct Remedy {
     pub start: Option<Checkpoint>,
     /// The log is to end before this entry.
     pub end: Option<u64>,
+    /// It is to end there although nobody can say where it ended: its newest store is lost.
+    pub end_lost: bool,
 }
 
 /// Puts the copies in the place of what is missing, as far as they go, and puts right what needs none. Each store that
@@ -37,7 +39,7 @@ pub struct Remedy {
 /// [`OpenError::BadCopy`] if copies are not what was there; as [`diagnose`].
 pub fn mend(disk: &dyn Disk, dir: &Path, config: &Config, remedy: &Remedy) -> Result<(), OpenError> {
     let mut remains = Remains::take(disk, dir, config)?;
-    if remains.end_unknown {
+    if remains.end_unknown && !(remains.end_lost && remedy.end_lost && remedy.end.is_some()) {
         // It may have been readable when it was looked for what is missing: what cannot be read now would be cut off.
         let first_index = remains.parts.last().map_or(0, |newest| newest.first_index);
         let error = io::Error::other("where the log ends cannot be read");

@@ -12,6 +12,7 @@ use crate::small_file;
 use bytes::Bytes;
 use seedlog_runtime::disk::{Disk, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,8 +40,12 @@ pub struct Lacking {
     pub end: u64,
     /// The newest membership that is left, as its entry has it; empty if none is.
     pub membership: Bytes,
+    /// The last entry that it had for certain, if what is left says which one it was.
+    pub last: Option<EntryId>,
     /// It cannot be seen where the log ended. Who lets go of what is missing has no last entry to name.
     pub end_unknown: bool,
+    /// Nor ever will be: its newest store is gone, or is no store any more. Otherwise it could not be read.
+    pub end_lost: bool,
     /// Files are to be put right although no entry is missing.
     pub ailing: bool,
 }
@@ -49,6 +54,8 @@ pub struct Lacking {
 pub(crate) struct Part {
     pub first_index: u64,
     pub header: Option<StoreHeader>,
+    /// The store's header could not be read, whatever it is.
+    pub header_unread: bool,
     pub state: Option<Checkpoint>,
     /// The file is there and says nothing.
     pub state_damaged: bool,
@@ -69,8 +76,11 @@ impl Part {
         if first_index == 0 {
             state.get_or_insert_default();
         }
-        let header = read_store_header(disk, &path(dir, first_index, "store"), first_index).ok();
-        let mut part = Part { first_index, header, state, state_damaged, left: Outline::default() };
+        let header = read_store_header(disk, &path(dir, first_index, "store"), first_index);
+        let header_unread =
+            matches!(&header, Err(OpenError::Io { error, .. }) if error.kind() != io::ErrorKind::NotFound);
+        let header = header.ok();
+        let mut part = Part { first_index, header, header_unread, state, state_damaged, left: Outline::default() };
         let (left, unreadable) = part.salvage(disk, dir)?;
         part.left = Outline::of(&left, unreadable);
         Ok(part)
@@ -103,6 +113,7 @@ pub(crate) struct Remains {
     /// Index after the last entry; of the newest part, what had been synced for certain, and what is whole behind that.
     pub end: u64,
     pub end_unknown: bool,
+    pub end_lost: bool,
 }
 
 impl Remains {
@@ -147,12 +158,24 @@ impl Remains {
         let end = newest.left.sound_from(settled_to);
         // Where a batch cannot be read, it cannot be said that there was none.
         let end_unknown = newest.header.is_none() || newest.left.unreadable;
-        Ok(Remains { committed, end, end_unknown, parts })
+        let end_lost = newest.header.is_none() && !newest.header_unread;
+        Ok(Remains { committed, end, end_unknown, end_lost, parts })
     }
 
     /// Index after the last entry of a part.
     pub fn end_of(&self, at: usize) -> u64 {
         self.parts.get(at + 1).map_or(self.end, |next| next.first_index)
+    }
+
+    /// The last entry, if what is left says which one it was.
+    fn last(&self) -> Option<EntryId> {
+        let before_end = |id: &EntryId| id.index + 1 == self.end;
+        let of_part = |part: &Part| {
+            let runs = part.left.runs.iter().map(|run| run.last);
+            let before = part.state.as_ref().and_then(|state| state.last);
+            runs.chain(part.left.lost.iter().copied()).chain(before).find(before_end)
+        };
+        self.parts.iter().rev().find_map(of_part)
     }
 
     fn missing(&self) -> Vec<Missing> {
@@ -168,7 +191,9 @@ impl Remains {
             committed: self.committed,
             end: self.end,
             membership: self.membership(),
+            last: self.last().filter(|_| !self.end_unknown),
             end_unknown: self.end_unknown,
+            end_lost: self.end_lost,
         }
     }
 

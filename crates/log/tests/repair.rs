@@ -226,7 +226,7 @@ fn a_log_whose_end_cannot_be_read_is_not_mended_and_loses_nothing() {
         assert!(disk.break_sector(newest, position));
         assert!(diagnose(&disk, &dir(), &config).unwrap().end_unknown, "sector at {position}");
         for start in [None, Some(fold(&peer, 25))] {
-            let refused = mend(&disk, &dir(), &config, &Remedy { copies: peer.clone(), start, end: None });
+            let refused = mend(&disk, &dir(), &config, &Remedy { copies: peer.clone(), start, ..Remedy::default() });
             assert!(matches!(refused, Err(OpenError::Io { what: "read", .. })), "{refused:?}");
         }
         assert_eq!(disk.cached_bytes(newest).unwrap(), written, "sector at {position}");

@@ -23,6 +23,7 @@ mod heal;
 mod late_clock;
 mod leader;
 mod machine;
+mod mark;
 mod membership;
 mod node;
 mod observe;

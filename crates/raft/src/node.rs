@@ -6,9 +6,10 @@ use crate::error::{NotReady, StartError};
 use crate::heal::{self, Healed};
 use crate::late_clock::LateClock;
 use crate::machine::{Fold, Machine};
+use crate::mark::{MarkFile, Marked};
 use crate::pace::Pace;
 use crate::peer::{Forwarder, Peers};
-use crate::repair::{Opener, Outside, Ready};
+use crate::repair::{Opener, Outside, Ready, others};
 use crate::settings::NodeConfig;
 use crate::space::Space;
 use crate::status::{self, Status};
@@ -69,6 +70,7 @@ struct Inner {
     handing_over: AtomicU64,
     pace: Pace,
     pristine: bool,
+    marked: Marked,
     repaired: Option<usize>,
 }
 
@@ -94,7 +96,7 @@ impl Node {
         config: NodeConfig,
         outside: Outside,
     ) -> Result<Node, StartError> {
-        let openraft_config = Arc::new(config.openraft().map_err(StartError::Config)?);
+        let mut openraft_config = config.openraft().map_err(StartError::Config)?;
         let mut log_config = config.log.clone();
         if log_config.salt == 0 {
             log_config.salt = seedlog_runtime::rng("log salt").next_u64();
@@ -105,6 +107,7 @@ impl Node {
         let owner = Identity { cluster_id: config.cluster_id, node_id: config.node_id };
         log_config.owner = owner;
         let vote_file = VoteFile::new(disk.clone(), &group_dir, owner);
+        let mark_file = MarkFile::new(disk.clone(), &group_dir, owner);
         let addresses = outside.addresses.clone();
         let peers = Peers::new(owner, addresses.clone(), config.patience());
         let opener = Opener {
@@ -112,11 +115,13 @@ impl Node {
             dir: group_dir.clone(),
             config: log_config.clone(),
             vote: vote_file.clone(),
+            mark: mark_file.clone(),
             peers: peers.clone(),
             outside,
             pause: config.heartbeat,
         };
-        let Ready { opened, vote, repaired } = opener.open().await?;
+        let Ready { opened, vote, is_marked, repaired } = opener.open().await?;
+        openraft_config.enable_elect = !is_marked;
         let recovered = opened.recovered;
         if let Some(torn) = &recovered.torn {
             tracing::warn!(%torn, "an unfinished last write was cut");
@@ -161,16 +166,16 @@ impl Node {
             }
         }));
         let forwarder = Forwarder::new(peers.clone(), config.answer_max);
-        let raft = Raft::new(config.node_id, openraft_config, peers.clone(), store.clone(), machine).await;
+        let raft = Raft::new(config.node_id, Arc::new(openraft_config), peers.clone(), store.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
 
-        let mut pristine = recovered.last.is_none() && vote.is_none();
+        let mut pristine = recovered.last.is_none() && vote.is_none() && !is_marked;
         if pristine && config.bootstrap {
             let me = Peer { name: config.node_name.clone(), rpc_addr: config.rpc_addr.clone() };
             let initialized = raft.initialize(BTreeMap::from([(config.node_id, me)])).await;
             initialized.map_err(|error| StartError::Raft(error.to_string()))?;
             pristine = false;
-        } else if is_only_voter(&raft, config.node_id).await? {
+        } else if !is_marked && is_only_voter(&raft, config.node_id).await? {
             // Nobody else could win, or object: no need to wait for the timeout.
             raft.trigger().elect(false).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         }
@@ -225,6 +230,7 @@ impl Node {
             handing_over: AtomicU64::new(0),
             pace,
             pristine,
+            marked: Marked::new(is_marked),
             repaired,
         };
         let node = Node { inner: Arc::new(inner) };
@@ -232,6 +238,7 @@ impl Node {
         drop(spawn(crate::handover::follow(node.clone())));
         drop(spawn(crate::handover::follow_damage(node.clone())));
         drop(spawn(crate::scrub::follow(node.clone())));
+        drop(spawn(crate::mark::follow(node.clone(), mark_file)));
         Ok(node)
     }
 
@@ -293,6 +300,12 @@ impl Node {
     /// How many entries were fetched from others to repair the log when this node started, if it had to be.
     pub fn repaired(&self) -> Option<usize> {
         self.inner.repaired
+    }
+
+    /// Whether the end of its log was lost and it does not have all again that it may have acknowledged: it gives no
+    /// votes until then.
+    pub fn is_marked(&self) -> bool {
+        self.marked().is_marked()
     }
 
     /// What was lost and put right since it started.
@@ -401,6 +414,16 @@ impl Node {
 
     pub(crate) fn handing_over(&self) -> &AtomicU64 {
         &self.inner.handing_over
+    }
+
+    pub(crate) fn marked(&self) -> &Marked {
+        &self.inner.marked
+    }
+
+    /// Where another node is reached, as far as that is known; empty otherwise.
+    pub(crate) fn known_address(&self, node_id: u64) -> String {
+        let membership = self.fold().lock().expect("no holder panics").membership.clone();
+        others(self.addresses(), &membership, self.config().node_id).remove(&node_id).unwrap_or_default()
     }
 
     pub(crate) fn changing(&self) -> &Mutex<()> {

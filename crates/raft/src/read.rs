@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// A majority without this node may have committed what its own disk does not show yet.
-    async fn durable(&self, last: Option<EntryId>) -> Result<(), ReadError> {
+    pub(crate) async fn durable(&self, last: Option<EntryId>) -> Result<(), ReadError> {
         let Some(last) = last else { return Ok(()) };
         select! {
             () = self.store().durable(last.index) => Ok(()),

@@ -7,6 +7,7 @@ mod asking;
 
 use crate::addresses::Addresses;
 use crate::error::StartError;
+use crate::mark::MarkFile;
 use crate::peer::Peers;
 use crate::types::{self, Vote};
 use crate::vote::VoteFile;
@@ -56,6 +57,7 @@ pub(crate) struct Opener {
     pub dir: PathBuf,
     pub config: Config,
     pub vote: VoteFile,
+    pub mark: MarkFile,
     pub peers: Peers,
     pub outside: Outside,
     /// Between two questions to the same node.
@@ -66,6 +68,8 @@ pub(crate) struct Opener {
 pub(crate) struct Ready {
     pub opened: Opened,
     pub vote: Option<Vote>,
+    /// It cannot tell where its log ended, and has not yet caught up with what it may have acknowledged.
+    pub is_marked: bool,
     /// How many entries were fetched to repair it, if it had to be.
     pub repaired: Option<usize>,
 }
@@ -94,13 +98,13 @@ impl Opener {
         let mut repair = Repair { round_bytes: ROUND_BYTES, ..Repair::default() };
         loop {
             let error = match self.try_open().await {
-                Ok((opened, vote)) => {
+                Ok((opened, vote, is_marked)) => {
                     let repaired = repair.before.map(|_| repair.fetched);
                     if let Some(entries) = repaired {
                         tracing::info!(entries, "the log is whole again");
                     }
                     self.outside.repairing.send(None);
-                    return Ok(Ready { opened, vote, repaired });
+                    return Ok(Ready { opened, vote, is_marked, repaired });
                 }
                 Err(error) if is_damage(&error) => error,
                 Err(error) => return Err(error),
@@ -112,19 +116,20 @@ impl Opener {
         }
     }
 
-    async fn try_open(&self) -> Result<(Opened, Option<Vote>), StartError> {
-        let (disk, dir, vote) = (self.disk.clone(), self.dir.clone(), self.vote.clone());
+    async fn try_open(&self) -> Result<(Opened, Option<Vote>, bool), StartError> {
+        let (disk, dir, vote, mark) = (self.disk.clone(), self.dir.clone(), self.vote.clone(), self.mark.clone());
         let mut config = self.config.clone();
         blocking(move || {
             let voted = vote.read()?;
+            let is_marked = mark.is_there()?;
             // A node that has voted had a log, if only an empty one.
-            config.create &= voted.is_none();
+            config.create &= voted.is_none() && !is_marked;
             let opened = seedlog_log::open(disk, &dir, config)?;
             // The first entry of a cluster has term 0 and comes before any vote; all others after one.
             if voted.is_none() && opened.recovered.last.is_some_and(|last| last.term > 0) {
                 return Err(StartError::Open(vote.lost()));
             }
-            Ok((opened, voted))
+            Ok((opened, voted, is_marked))
         })
         .await
     }
@@ -133,8 +138,8 @@ impl Opener {
     async fn repair(&self, repair: &mut Repair) -> Result<bool, StartError> {
         loop {
             let found = match self.look().await {
-                // Of an end that is not known nobody could say what it was.
-                Ok(lender) if lender.lacking().ailing && !lender.lacking().end_unknown => Some(lender),
+                // An end that cannot be read may be readable another time.
+                Ok(lender) if lender.lacking().ailing && is_told(&lender.lacking()) => Some(lender),
                 _ => None,
             };
             let Some(lender) = found else {
@@ -154,6 +159,14 @@ impl Opener {
             if stuck {
                 // What was brought was not enough for a whole store.
                 repair.round_bytes = repair.round_bytes.saturating_mul(2);
+            }
+            if lacking.end_lost {
+                // Nobody could say what it was, and this node itself not what it promised.
+                let mark = self.mark.clone();
+                blocking(move || mark.set()).await?;
+                repair.remedy.end_lost = true;
+                repair.remedy.end = Some(lacking.end);
+                tracing::warn!(from = lacking.end, "the end of the log is lost: it is not known how far it went");
             }
             let asking = Asking { opener: self, lacking: &lacking, lender: Arc::new(lender) };
             asking.fetch(repair).await;
@@ -178,7 +191,7 @@ impl Opener {
         let mut remedy = std::mem::take(&mut repair.remedy);
         let (remedy, mended) = blocking(move || {
             let mended = seedlog_log::mend(&*disk, &dir, &config, &remedy);
-            remedy.end = None;
+            (remedy.end, remedy.end_lost) = (None, false);
             (remedy, mended)
         })
         .await;
@@ -221,6 +234,11 @@ pub(crate) fn others(addresses: &Addresses, membership: &[u8], node_id: u64) -> 
     }
     others.remove(&node_id);
     others
+}
+
+/// Whether it is certain what can be had of it.
+fn is_told(lacking: &Lacking) -> bool {
+    !lacking.end_unknown || lacking.end_lost
 }
 
 /// Whether it is the log's files that are not what they were.

@@ -85,6 +85,13 @@ pub(super) fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
         "misled" => {
             Fault::Misled { for_ms: rng.random_range(3_000..8_000), alone_ms: rng.random_range(500..2_500), down_ms }
         }
+        "lost_end" => Fault::LostEnd {
+            hidden_ms: rng.random_range(200..1_500),
+            away_ms: rng.random_range(1_000..6_000),
+            down_ms,
+            again_ms: rng.random_bool(0.5).then(|| rng.random_range(10..1_500)),
+            seed: power_seed,
+        },
         "new_address" => Fault::NewAddress { down_ms },
         "bit_rot" => draw_damage(Damage::Rot, down_ms, rng),
         "latent_sector" => draw_damage(Damage::Unreadable, down_ms, rng),

@@ -245,6 +245,17 @@ pub enum Fault {
         alone_ms: u64,
         down_ms: u64,
     },
+    /// Some voters hear nothing for `hidden_ms`. Then a follower that did goes down, its disk loses the end of its log, and
+    /// the leader is cut off from all until the follower has been back for `away_ms`; or for `again_ms`, and its power goes.
+    /// Only while all machines vote and nothing else was lost that is not back yet.
+    LostEnd {
+        hidden_ms: u64,
+        away_ms: u64,
+        down_ms: u64,
+        #[serde(default)]
+        again_ms: Option<u64>,
+        seed: u64,
+    },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {
         to: u32,
@@ -420,7 +431,7 @@ impl Fault {
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 24] = [
+    pub const OF_A_CLUSTER: [&'static str; 25] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -444,6 +455,7 @@ impl Fault {
         "slow_link",
         "replace",
         "misled",
+        "lost_end",
         "upgrade",
     ];
 
@@ -485,6 +497,7 @@ impl Fault {
             Fault::Overtaken { .. } => "overtaken",
             Fault::Outvoted { .. } => "outvoted",
             Fault::Misled { .. } => "misled",
+            Fault::LostEnd { .. } => "lost_end",
             Fault::Damage { what: Damage::Rot, .. } => "bit_rot",
             Fault::Damage { what: Damage::Unreadable, .. } => "latent_sector",
             Fault::Damage { what: Damage::Misdirected, .. } => "misdirected_write",
@@ -515,6 +528,7 @@ impl Fault {
                 | Fault::Overtaken { .. }
                 | Fault::Outvoted { .. }
                 | Fault::Misled { .. }
+                | Fault::LostEnd { .. }
                 | Fault::NetworkStorm { .. }
         )
     }

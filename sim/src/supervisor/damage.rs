@@ -74,7 +74,7 @@ impl Supervisor {
     pub(super) fn see_healed(&mut self, at: usize, was_sound: bool) {
         let node = &self.nodes[at];
         let is_sound = || lacking(&node.machine.disk).is_some_and(|lacking| !lacking.ailing);
-        let is_sound = node.ready && is_sound();
+        let is_sound = node.ready && !node.marked && is_sound();
         if is_sound && was_sound {
             let number = node.machine.number;
             self.world.event(format!("node {number} has all again that its disk lost"));
@@ -99,6 +99,13 @@ impl Supervisor {
         for at in 0..self.nodes.len() {
             let number = self.nodes[at].machine.number;
             let Some(agent) = self.world.agent(number) else { continue };
+            let is_marked = agent.node().is_marked();
+            let was_marked = std::mem::replace(&mut self.nodes[at].marked, is_marked);
+            if is_marked != was_marked {
+                self.world
+                    .event(format!("node {number} {}", if is_marked { "is marked" } else { "is marked no more" }));
+                self.world.fired(if is_marked { "marked" } else { "mark_settled" });
+            }
             let healed = agent.node().healed();
             let before = std::mem::replace(&mut self.nodes[at].healed, healed);
             if healed.segments > before.segments {

@@ -4,6 +4,7 @@ mod again;
 mod conditions;
 mod damage;
 mod faults;
+mod lost_end;
 mod membership;
 mod misled;
 mod operator;
@@ -18,6 +19,7 @@ use crate::plan::{Fault, Plan, Planned, Target};
 use crate::world::{World, now_ns};
 use again::{Breaking, Loop, Space};
 use faults::{Flap, Slow};
+use lost_end::Ending;
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
@@ -57,6 +59,7 @@ enum Action {
     Overtaking(Overtaking),
     Outvoting(Outvoting),
     Misleading(Misleading),
+    LoseEnd(Ending),
     EndStorm,
     EndDiskErrors { at: usize, what: disk::FaultKind, path: String },
     EndSlowLink(Slow),
@@ -134,6 +137,8 @@ struct Watched {
     departed: Option<Departed>,
     /// As far as it was seen.
     healed: Healed,
+    /// It gives no votes, as it says.
+    marked: bool,
 }
 
 impl Watched {
@@ -153,6 +158,7 @@ impl Watched {
             becomes: None,
             departed: None,
             healed: Healed::default(),
+            marked: false,
         }
     }
 
@@ -161,7 +167,7 @@ impl Watched {
         let is_armed = self.armed.is_some() || self.armed_answer.is_some();
         let is_ailing = self.slow || self.full || self.failing > 0;
         let in_the_way = self.paused || is_ailing || self.stopping.is_some() || is_armed;
-        self.machine.is_up() && !in_the_way && self.skew.rate == 1.0
+        self.machine.is_up() && !in_the_way && !self.marked && self.skew.rate == 1.0
     }
 
     /// Errors that the disk has given so far; each may stop the node, or keep it from starting.
@@ -470,6 +476,7 @@ impl Supervisor {
             Action::Overtaking(overtaking) => self.overtaking(overtaking),
             Action::Outvoting(outvoting) => self.outvoting(outvoting),
             Action::Misleading(misleading) => self.misleading(misleading),
+            Action::LoseEnd(ending) => self.lose_end(ending),
             Action::Mend(links) => self.links.mend(&links),
             Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {

@@ -104,6 +104,17 @@ impl Peers {
         as_encoded(within(self.patience, client.entries(request)).await?.into_inner())
     }
 
+    /// Tells a leader that entries are lost here that were acknowledged, or that none are any more. Returns the term in
+    /// which it leads.
+    ///
+    /// # Errors
+    /// If it does not answer in time.
+    pub async fn lost(&self, node_id: u64, known: &str, lost: bool) -> Result<u64, Status> {
+        let mut client = self.client(node_id, known)?;
+        let request = v1::LostRequest { route: self.route(node_id), lost };
+        Ok(as_encoded(within(self.patience, client.lost(request)).await?.into_inner())?.term)
+    }
+
     /// # Errors
     /// What the leader says, or that it does not answer in time.
     pub async fn change(&self, leader: &LeaderHint, change: v1::change_request::Change) -> Result<(), v1::Failure> {

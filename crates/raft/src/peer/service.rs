@@ -118,6 +118,7 @@ impl Raft for Service {
     ) -> Result<Response<Self::AppendStream>, Status> {
         let (first, rest) = opened(request).await?;
         let node = self.node(first.route.as_ref())?;
+        node.marked().may_append(&wire::from_ballot(first.leader)?)?;
         let answers = append::serve(node.clone(), again(first, rest)).take_until(node.clone().quiet());
         Ok(Response::new(wire_stream(answers).boxed()))
     }
@@ -125,6 +126,7 @@ impl Raft for Service {
     async fn vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteResponse>, Status> {
         let request = received(request)?;
         let node = self.node(request.route.as_ref())?;
+        node.marked().may_promise()?;
         let voted = node.raft().vote(wire::from_vote(request)?).await;
         answer(wire::voted(&voted.map_err(|error| failed(node, &error))?))
     }
@@ -132,6 +134,7 @@ impl Raft for Service {
     async fn pre_vote(&self, request: Request<v1::PreVoteRequest>) -> Result<Response<v1::PreVoteResponse>, Status> {
         let request = received(request)?;
         let node = self.node(request.route.as_ref())?;
+        node.marked().may_promise()?;
         let voted = node.raft().pre_vote(wire::from_pre_vote(request)?).await;
         answer(wire::pre_voted(&voted.map_err(|error| failed(node, &error))?))
     }
@@ -143,6 +146,7 @@ impl Raft for Service {
         let request = received(request)?;
         let node = self.node(request.route.as_ref())?;
         let leader = wire::from_ballot(request.leader)?;
+        node.marked().may_append(&leader)?;
         let checkpoint = Checkpoint::decode(&request.checkpoint);
         let snapshot = checkpoint.and_then(types::snapshot_of);
         let snapshot =
@@ -159,6 +163,9 @@ impl Raft for Service {
         let request = received(request)?;
         let node = self.node(request.route.as_ref())?;
         let leader = wire::from_ballot(request.leader)?;
+        if request.to == self.me.node_id {
+            node.marked().may_promise()?;
+        }
         let request = TransferLeaderRequest::new(leader, request.to, request.last.map(wire::from_log_id));
         let taken = node.raft().handle_transfer_leader(request).await;
         let taken = taken.map_err(|fatal| stopped(node, &fatal))?;
@@ -198,6 +205,13 @@ impl Raft for Service {
         let change = request.change.ok_or_else(|| Status::invalid_argument("a change that changes nothing"))?;
         let changed = node.carry_out(change).await;
         answer(v1::ChangeResponse { failure: changed.err().map(|error| error.to_failure()) })
+    }
+
+    async fn lost(&self, request: Request<v1::LostRequest>) -> Result<Response<v1::LostResponse>, Status> {
+        let request = received(request)?;
+        let node = self.node(request.route.as_ref())?;
+        let from = request.route.map(|route| route.from).unwrap_or_default();
+        answer(v1::LostResponse { term: node.hear_of_loss(from, request.lost).await })
     }
 
     async fn entries(&self, request: Request<v1::EntriesRequest>) -> Result<Response<v1::EntriesResponse>, Status> {

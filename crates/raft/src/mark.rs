@@ -1,0 +1,291 @@
+//! What a node owes that cannot tell any more where its log ended.
+//!
+//! It may have acked entries that it does not have now, and a leader may have counted on it. So it notes, durably,
+//! before it lets go of anything, that it is *marked*; and as long as it is,
+//!
+//! - it does not stand for election, and nobody is handed the leadership here;
+//! - it gives nobody its vote: not knowing what it had, it cannot tell a candidate that has less;
+//! - a leader has to be told before it appends here that this log is shorter than it was. It would rightly take that for a
+//!   disk that lies.
+//!
+//! Whoever is elected meanwhile is so by others, and what was committed with this node's ack is with one of those. It
+//! follows such a leader, and proposes something to it: what was there before, acked here or not, comes before that in
+//! the leader's log. When it is committed and durable here, nothing is owed any more, and the mark goes.
+
+use crate::error::StartError;
+use crate::leader::Leading;
+use crate::node::Node;
+use crate::peer::why_not;
+use crate::status::{Role, Status};
+use crate::types::Vote;
+use seedlog_log::{Command, Identity, OpenError, small_file};
+use seedlog_runtime::disk::Disk;
+use seedlog_runtime::{blocking, clock, select, watch};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tonic::Status as Refusal;
+
+const MAGIC: [u8; 8] = *b"SLMARK01";
+
+/// ```text
+/// | cluster id u128 | node id u64 of its owner |
+/// ```
+#[derive(Clone)]
+pub struct MarkFile {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    owner: Identity,
+}
+
+impl MarkFile {
+    pub fn new(disk: Arc<dyn Disk>, dir: &Path, owner: Identity) -> MarkFile {
+        MarkFile { disk, path: dir.join("mark"), owner }
+    }
+
+    /// Whether the node is marked. A file that says nothing any more was one that said so.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is another node's.
+    pub fn is_there(&self) -> Result<bool, OpenError> {
+        match small_file::read(&*self.disk, &self.path, MAGIC) {
+            Ok(None) => Ok(false),
+            Err(OpenError::DamagedFile { .. }) => Ok(true),
+            Ok(Some(body)) => {
+                if let Some(owner) = decode(&body) {
+                    self.owner.check_owner(&self.path, owner)?;
+                }
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// With the file and the reason.
+    pub fn set(&self) -> Result<(), StartError> {
+        let written = small_file::replace(&*self.disk, &self.path, MAGIC, &encode(self.owner));
+        written.map_err(|error| OpenError::Io { what: "write", path: self.path.clone(), error }.into())
+    }
+
+    /// It may come back, with a power loss: then the node owes once more what it has.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn clear(&self) -> io::Result<()> {
+        self.disk.remove(&self.path)?;
+        self.disk.sync_dir(self.path.parent().unwrap_or(Path::new("/")))
+    }
+}
+
+fn encode(owner: Identity) -> [u8; 24] {
+    let mut body = [0; 24];
+    body[..16].copy_from_slice(&owner.cluster_id.to_le_bytes());
+    body[16..].copy_from_slice(&owner.node_id.to_le_bytes());
+    body
+}
+
+fn decode(body: &[u8]) -> Option<Identity> {
+    let (cluster, node) = body.split_first_chunk::<16>()?;
+    let node_id = u64::from_le_bytes(node.try_into().ok()?);
+    Some(Identity { cluster_id: u128::from_le_bytes(*cluster), node_id })
+}
+
+/// What a running node lets others do with it.
+pub struct Marked {
+    is_marked: watch::Sender<bool>,
+    /// The newest leader that was turned away.
+    wants: watch::Sender<Option<Vote>>,
+    /// The leader that was told, and may append.
+    told: watch::Sender<Option<Vote>>,
+}
+
+impl Marked {
+    pub fn new(is_marked: bool) -> Marked {
+        let nobody = || watch::channel(None).0;
+        Marked { is_marked: watch::channel(is_marked).0, wants: nobody(), told: nobody() }
+    }
+
+    pub fn is_marked(&self) -> bool {
+        *self.is_marked.borrow()
+    }
+
+    /// # Errors
+    /// If the node is marked.
+    pub fn may_promise(&self) -> Result<(), Refusal> {
+        if self.is_marked() {
+            return Err(Refusal::unavailable(
+                "this node has lost the end of its log, and cannot tell who has more of it",
+            ));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// If the node is marked, and `leader` does not know yet what that means.
+    pub fn may_append(&self, leader: &Vote) -> Result<(), Refusal> {
+        if !self.is_marked() || self.told.borrow().as_ref() == Some(leader) {
+            return Ok(());
+        }
+        self.wants.send(Some(*leader));
+        Err(Refusal::unavailable("this node has lost the end of its log, and tells the leader first"))
+    }
+}
+
+impl Node {
+    /// Another node's log is shorter than what it acknowledged to this leader, or is so no more. Returns the term in which
+    /// this node leads, and knows of it now; 0 if it does not lead.
+    pub(crate) async fn hear_of_loss(&self, node_id: u64, lost: bool) -> u64 {
+        let Status { role: Role::Leader, term, .. } = self.status() else { return 0 };
+        if lost {
+            tracing::warn!(node = format!("{node_id:016x}"), "a follower has lost entries that it had acknowledged");
+        }
+        // For this one alone, and once: of all others it would hide that a disk lies.
+        match self.raft().trigger().allow_next_revert(&node_id, lost).await {
+            Ok(Ok(())) => term,
+            // It leads no more, or stops, or does not know the node.
+            Ok(Err(_)) | Err(_) => 0,
+        }
+    }
+}
+
+/// Until nothing is owed any more, or the node stops.
+pub async fn follow(node: Node, file: MarkFile) {
+    if !node.marked().is_marked() {
+        return;
+    }
+    tracing::warn!(
+        "the end of this node's log is lost: it gives no votes until it has all again that it may have acknowledged"
+    );
+    let settling = async {
+        select! {
+            () = tell_leaders(&node) => {}
+            () = settle(&node, &file) => {}
+        }
+    };
+    select! {
+        _ = node.stopped() => {}
+        () = settling => {}
+    }
+}
+
+/// Each leader that would append, before it may.
+async fn tell_leaders(node: &Node) {
+    let mut wants = node.marked().wants.subscribe();
+    loop {
+        let Ok(leader) = wants.wait_for(Option::is_some).await.map(|leader| *leader) else { return };
+        let leader = leader.expect("it was waited for");
+        if node.marked().told.borrow().as_ref() == Some(&leader) {
+            if wants.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        match tell(node, &leader, true).await {
+            Ok(true) => drop(node.marked().told.send(Some(leader))),
+            Ok(false) => {}
+            Err(status) => {
+                tracing::info!(why = why_not(&status), "the leader cannot be told that entries are lost here")
+            }
+        }
+        clock::sleep(node.config().heartbeat).await;
+    }
+}
+
+/// Whether it still leads.
+async fn tell(node: &Node, leader: &Vote, lost: bool) -> Result<bool, Refusal> {
+    let node_id = leader.leader_id.voted_for;
+    let term = node.peers().lost(node_id, &node.known_address(node_id), lost).await?;
+    Ok(term == leader.leader_id.term)
+}
+
+async fn settle(node: &Node, file: &MarkFile) {
+    loop {
+        match settled(node).await {
+            Ok(()) => break,
+            Err(why) => tracing::debug!(why, "it is not known yet whether this node has all that it acknowledged"),
+        }
+        clock::sleep(node.config().heartbeat).await;
+    }
+    let file = file.clone();
+    if let Err(error) = blocking(move || file.clear()).await {
+        // The next start settles it again.
+        tracing::warn!(%error, "the mark cannot be removed");
+    }
+    node.marked().is_marked.send(false);
+    node.raft().runtime_config().elect(true);
+    tracing::info!("this node has all again that it may have acknowledged: it votes");
+    let told = *node.marked().told.borrow();
+    if let Some(leader) = told
+        && let Err(status) = tell(node, &leader, false).await
+    {
+        tracing::debug!(why = why_not(&status), "the leader does not know that nothing is lost here any more");
+    }
+}
+
+/// Returns when something that was proposed after the loss is durable here, and all before it.
+///
+/// # Errors
+/// Why it is not.
+async fn settled(node: &Node) -> Result<(), String> {
+    if node.leader_now() == Leading::Nobody {
+        return Err("nobody leads".to_owned());
+    }
+    // Trims nothing.
+    let proposed = node.submit_command(Command::Trim { first_offset: 0 }).await;
+    proposed.map_err(|error| error.to_string())?;
+    let applied = node.linearize().await.map_err(|error| error.to_string())?;
+    node.durable(applied.last).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedlog_runtime::disk::{OpenMode, SimDisk};
+
+    fn file() -> (SimDisk, MarkFile) {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all("/groups/0".as_ref()).unwrap();
+        disk.sync_dir("/groups".as_ref()).unwrap();
+        let owner = Identity { cluster_id: 7, node_id: 1 };
+        (disk.clone(), MarkFile::new(Arc::new(disk), "/groups/0".as_ref(), owner))
+    }
+
+    #[test]
+    fn a_mark_that_was_set_survives_a_power_loss_and_one_that_was_cleared_does_not_come_back() {
+        let (disk, file) = file();
+        assert!(!file.is_there().unwrap());
+        file.set().unwrap();
+        disk.power_loss(1);
+        assert!(file.is_there().unwrap());
+        file.clear().unwrap();
+        disk.power_loss(2);
+        assert!(!file.is_there().unwrap());
+    }
+
+    #[test]
+    fn one_that_cannot_be_understood_counts_and_another_nodes_does_not() {
+        let (disk, file) = file();
+        let damaged = disk.open("/groups/0/mark".as_ref(), OpenMode::CreateNew).unwrap();
+        damaged.write_all_at(b"nonsense", 0).unwrap();
+        assert!(file.is_there().unwrap());
+        file.set().unwrap();
+        let other = MarkFile { owner: Identity { cluster_id: 7, node_id: 2 }, ..file };
+        assert!(other.is_there().is_err());
+    }
+
+    #[test]
+    fn a_marked_node_gives_no_vote_and_is_appended_to_by_who_was_told_alone() {
+        let marked = Marked::new(true);
+        let leader = Vote::new_committed(3, 2);
+        assert!(marked.may_promise().is_err() && marked.may_append(&leader).is_err());
+        assert_eq!(*marked.wants.borrow(), Some(leader));
+        marked.told.send(Some(leader));
+        assert!(marked.may_promise().is_err() && marked.may_append(&leader).is_ok());
+        assert!(marked.may_append(&Vote::new_committed(4, 2)).is_err());
+        let unmarked = Marked::new(false);
+        assert!(unmarked.may_promise().is_ok() && unmarked.may_append(&leader).is_ok());
+    }
+}
