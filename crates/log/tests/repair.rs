@@ -233,6 +233,40 @@ fn a_log_whose_end_cannot_be_read_is_not_mended_and_loses_nothing() {
     }
 }
 
+/// What is left of a log is all that it has; and a crash on the way leaves one that can be brought there.
+#[test]
+fn a_log_whose_newest_store_is_lost_ends_where_it_is_told_to_and_not_before_it_is_told() {
+    let newest = stores(&log()).pop().unwrap();
+    let loses: [fn(&SimDisk, &Path); 2] = [remove, |disk, store| assert!(disk.corrupt(store, 20, 0xff))];
+    for (lose, operations) in loses.into_iter().flat_map(|lose| (0..1000).map(move |operations| (lose, operations))) {
+        let disk = log();
+        let left = |disk: &SimDisk| values(&reopen(disk, &tiny()).unwrap());
+        lose(&disk, &newest);
+        let lacking = lacking(&disk);
+        assert!(lacking.ailing && lacking.end_unknown && lacking.end_lost && lacking.last.is_none(), "{lacking:?}");
+        let remedy = |end_lost| Remedy { end: Some(lacking.end), end_lost, ..Remedy::default() };
+        assert!(matches!(mend(&disk, &dir(), &tiny(), &remedy(false)), Err(OpenError::Io { .. })));
+        crash_after(&disk, operations);
+        let done = mend(&disk, &dir(), &tiny(), &remedy(true)).is_ok();
+        disk.disarm_crash();
+        disk.power_loss(operations);
+        if !done && reopen(&disk, &tiny()).is_err() {
+            // It may be known by now, and lack nothing but to be written anew.
+            let now = diagnose(&disk, &dir(), &tiny()).unwrap();
+            assert!(now.end == lacking.end && (now.end_lost || !now.end_unknown), "{now:?}");
+            mend(&disk, &dir(), &tiny(), &Remedy { end: Some(now.end), end_lost: now.end_lost, ..Remedy::default() })
+                .unwrap();
+        }
+        let left = left(&disk);
+        assert!(left.len() > 30 && left.len() < VALUES && all_values().starts_with(&left), "{left:?}");
+        disk.crash_process();
+        assert!(verify(&disk, &dir()).unwrap().is_sound());
+        if done {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_crash_at_any_step_of_a_repair_leaves_a_log_that_can_be_repaired() {
     let peer = peer();

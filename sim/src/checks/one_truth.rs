@@ -37,6 +37,11 @@ pub fn check(history: &History) -> Result<(), Violation> {
                 Some(seen.at_ns),
             );
         };
+        // What was read twice, and trimmed once.
+        if let Some(other) = place_of.insert(&seen.value, seen.offset).filter(|other| *other != seen.offset) {
+            let what = format!("{} stood at {other} and stands again at {}", show(&seen.value), seen.offset);
+            return violation(what, Some(seen.at_ns));
+        }
         let produce = &history.produces[*call];
         if produce.outcome == Outcome::Refused {
             let what = format!("offset {} holds {}, whose produce was refused", seen.offset, show(&seen.value));
@@ -135,6 +140,17 @@ mod tests {
     #[test]
     fn canary_a_record_twice() {
         assert!(check(&history(&[(0, &["a"])], &[], &["a", "a"])).is_err());
+    }
+
+    #[test]
+    fn canary_a_record_twice_of_which_one_was_trimmed() {
+        let mut history = history(&[(0, &["a"]), (1, &["b"])], &[], &["a", "b"]);
+        history.last_range = (1, 2);
+        history.last.remove(0);
+        history.seen.push(seen(0, "a"));
+        assert!(check(&history).is_ok());
+        history.seen.push(seen(0, "b"));
+        assert!(check(&history).is_err());
     }
 
     #[test]

@@ -85,8 +85,8 @@ impl Supervisor {
             return true;
         }
         if next > overtaking.trimmed {
-            overtaking.trimmed = next;
-            drop(tokio::spawn(workload::trim(self.world.clone(), leader, asked, next)));
+            let records = std::mem::replace(&mut overtaking.trimmed, next)..next;
+            drop(tokio::spawn(workload::read_and_trim(self.world.clone(), leader, asked, records)));
         }
         false
     }

@@ -1,9 +1,10 @@
 //! The administrator: trims and retention now and then.
 
 use super::*;
-use seedlog_client::Retention;
+use seedlog_client::{Fetch, Retention, Start};
 use seedlog_runtime::rng::keyed;
 use std::future::Future;
+use std::ops::Range;
 
 /// Trims now and then, up to somewhere in what was acked, and sometimes past all of it.
 pub async fn trims(plan: Plan, world: World) {
@@ -38,6 +39,38 @@ pub async fn trim(world: World, number: u32, machine: NodeId, first_offset: u64)
         }
     };
     noted(&world, first_offset, trim).await;
+}
+
+/// As [`trim`], of records that somebody on the machine has read before: what stands there twice is then seen, although
+/// one of them is gone.
+pub async fn read_and_trim(world: World, number: u32, machine: NodeId, records: Range<u64>) {
+    let Some(node) = Handle::current().get_node(machine) else { return };
+    let client = client_with(world.site(), number, Options { answer_max: PATIENCE, ..Options::default() });
+    let Range { start, end } = records;
+    let reading = node.spawn(async move {
+        let (mut from, mut read) = (start, Vec::new());
+        while from < end {
+            let fetch =
+                Fetch { start: Start::Offset(from), records_max: 256, bytes_max: 1 << 20, wait: Duration::ZERO };
+            match client.fetch(fetch).await {
+                Ok(records) => {
+                    from += records.len() as u64;
+                    read.push(records);
+                }
+                // Somebody else has trimmed, too.
+                Err(error) => match error.out_of_range() {
+                    Some(range) if from < range.start => from = range.start,
+                    _ => break,
+                },
+            }
+        }
+        read
+    });
+    // If the machine goes down, so does this.
+    for records in reading.await.unwrap_or_default() {
+        asker::note(&world, ON_THE_SPOT, records);
+    }
+    trim(world, number, machine, end).await;
 }
 
 /// Whether it was confirmed.

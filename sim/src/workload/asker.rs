@@ -122,7 +122,8 @@ async fn fetch_some(world: &World, client: &Client, number: u32, fetch: Fetch) -
     }
 }
 
-fn note(world: &World, client: u32, records: Vec<Record>) -> Vec<i64> {
+/// Notes what a client has read, and returns the append times.
+pub(super) fn note(world: &World, client: u32, records: Vec<Record>) -> Vec<i64> {
     let at_ns = now_ns();
     let mut world = world.lock();
     let mut times = Vec::new();

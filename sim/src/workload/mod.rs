@@ -15,7 +15,7 @@ pub mod mirror;
 mod producer;
 mod reader;
 
-pub use admin::trim;
+pub use admin::{read_and_trim, trim};
 pub use producer::produce_there;
 
 use crate::history::{Call, Complaint, Outcome, Produce, Said};
