@@ -12,11 +12,17 @@ use std::time::Instant;
 /// So that there are closed ones soon.
 const SMALL_SEGMENTS: Shape = Shape { segment_bytes_max: "64KiB", ..STEADY };
 
-/// Two closed segments of a log, not the newest of those.
-fn closed(dir: &Path) -> Option<[PathBuf; 2]> {
+/// By their first entries.
+fn stores(dir: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut stores: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|it| it == "store")).collect();
     stores.sort();
+    stores
+}
+
+/// Two closed segments of a log, not the newest of those.
+fn closed(dir: &Path) -> Option<[PathBuf; 2]> {
+    let stores = stores(dir);
     (stores.len() >= 5).then(|| [stores[0].clone(), stores[stores.len() - 3].clone()])
 }
 
@@ -64,6 +70,29 @@ fn heals(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
     trial.some_more();
 }
 
+fn lose_the_store(store: &Path) {
+    fs::remove_file(store).unwrap();
+}
+
+fn lose_the_header(store: &Path) {
+    let file = fs::File::options().write(true).open(store).unwrap();
+    file.write_all_at(&[0x55; 64], 0).unwrap();
+}
+
+/// As above, and nobody can say where the log ended: it votes when it has all that it may have acknowledged.
+fn heals_the_end(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
+    let dir = trial.cluster.group_dir(number);
+    eventually("some segments are closed", || closed(&dir));
+    trial.cluster.kill(number);
+    let killed = Instant::now();
+    damage(&stores(&dir).pop().unwrap());
+    trial.cluster.start(number);
+    trial.resumes(killed, what);
+    trial.cluster.votes(number);
+    eventually("nothing is owed any more", || (!dir.join("mark").exists()).then_some(()));
+    trial.some_more();
+}
+
 /// The node goes on while its disk loses something: a scrub finds it, and what is lost comes back.
 fn heals_in_use(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
     let dir = trial.cluster.group_dir(number);
@@ -91,6 +120,11 @@ fn what_one_node_of_three_has_lost_is_healed_under_load_and_all_logs_are_the_sam
         heals(trial, leader, lose_the_segment, "kill -9 of the leader, two of whose segments vanish");
         let leader = trial.cluster.leader();
         heals(trial, leader, lose_the_index, "kill -9 of the leader, two of whose indexes vanish");
+        let leader = trial.cluster.leader();
+        let [one, _] = trial.cluster.others(leader);
+        heals_the_end(trial, one, lose_the_store, "kill -9 of a follower, whose newest store vanishes");
+        let leader = trial.cluster.leader();
+        heals_the_end(trial, leader, lose_the_header, "kill -9 of the leader, whose newest store loses its header");
         let leader = trial.cluster.leader();
         let [one, other] = trial.cluster.others(leader);
         heals_in_use(trial, one, flip, "bytes of a follower flip while it runs");
