@@ -37,7 +37,7 @@ const RARE: [&str; 21] = [
 const RARE_ALONE: [&str; 1] = ["rot_refused"];
 
 /// The same, in a cluster.
-const RARE_IN_A_CLUSTER: [&str; 19] = [
+const RARE_IN_A_CLUSTER: [&str; 17] = [
     "leader_change",
     "step_down",
     "truncation",
@@ -51,8 +51,6 @@ const RARE_IN_A_CLUSTER: [&str; 19] = [
     "whole_again",
     "repaired",
     "healed",
-    "marked",
-    "mark_settled",
     "producer_ended_at_a_failure",
     "call_doubled",
     "call_served_late",
@@ -73,7 +71,8 @@ const RARER: [&str; 1] = ["rot_harmless"];
 const RARER_ALONE: [&str; 1] = ["rot_unread"];
 
 /// The same, in a cluster.
-const RARER_IN_A_CLUSTER: [&str; 3] = ["overtaken_and_trimmed", "alone_with_an_outvoted_leader", "lost_end_and_power"];
+const RARER_IN_A_CLUSTER: [&str; 5] =
+    ["overtaken_and_trimmed", "alone_with_an_outvoted_leader", "marked", "mark_settled", "lost_end_and_power"];
 
 /// What a sweep of so many nodes must see only if it is a long one.
 pub fn rarer(nodes: Option<u32>, mirror: bool) -> impl Iterator<Item = &'static str> {

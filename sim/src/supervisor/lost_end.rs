@@ -40,6 +40,7 @@ impl Supervisor {
         let number = others.swap_remove(rng.random_range(0..others.len()));
         // The leader, this one, and who else it takes to commit anything.
         others.truncate(numbers.len() - (numbers.len() / 2 + 1));
+        self.world.fired("lost_end");
         let (hidden, hearing) = self.sides(&others);
         let links = both_ways(between(&hidden, &hearing));
         self.links.cut(&links);
@@ -60,7 +61,6 @@ impl Supervisor {
         self.crash(at, None);
         let mut rng = keyed(seed, &["lost_end".into(), "disk".into()]);
         if self.lose_newest(at, &mut rng) {
-            self.world.fired("lost_end");
             let (leader, others) = self.sides(&[leader]);
             let links = both_ways(between(&leader, &others));
             self.links.cut(&links);
