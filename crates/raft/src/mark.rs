@@ -184,7 +184,7 @@ async fn tell_leaders(node: &Node) {
             continue;
         }
         match tell(node, &leader, true).await {
-            Ok(true) => drop(node.marked().told.send(Some(leader))),
+            Ok(true) => node.marked().told.send(Some(leader)),
             Ok(false) => {}
             Err(status) => {
                 tracing::info!(why = why_not(&status), "the leader cannot be told that entries are lost here")
