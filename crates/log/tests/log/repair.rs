@@ -1,8 +1,6 @@
 //! A damaged log is made whole from another's entries: whatever was damaged, and a crash at any step of it.
 
-mod common;
-
-use common::{append, crash_after, dir, entry, records, reopen, stores, tiny, trim, values};
+use crate::common::{append, crash_after, dir, entry, records, reopen, stores, tiny, trim, values};
 use seedlog_log::{
     Checkpoint, Config, Entry, EntryId, Kind, Lacking, Lender, Missing, OpenError, Remedy, compare, diagnose, mend,
     verify,

@@ -1,8 +1,6 @@
 //! A log in use is damaged under its reader and its writer: a scrub finds it, and the segment is made anew.
 
-mod common;
-
-use common::{append, crash_after, dir, position_of, reopen, stores, tiny, values};
+use crate::common::{append, crash_after, dir, position_of, reopen, stores, tiny, values};
 use seedlog_log::{Entry, Examined, Keeper, OpenError, Opened, Scrub, Scrubbed, verify};
 use seedlog_runtime::disk::{Disk, OpenMode, SimDisk};
 use std::collections::BTreeMap;
@@ -180,7 +178,7 @@ fn a_copy_that_is_not_what_was_there_is_refused_and_nothing_changed() {
     let log = in_use();
     damaged(&log, "value 1");
     let mut copies = peer();
-    copies.insert(1, common::records(1, 1, &["value X"]));
+    copies.insert(1, crate::common::records(1, 1, &["value X"]));
     let before = log.disk.cached_bytes(&stores(&log.disk)[0]);
     assert!(matches!(ailing(&log, 1).remake(&copies), Err(OpenError::BadCopy { .. })));
     assert!(matches!(ailing(&log, 1).remake(&BTreeMap::new()), Err(OpenError::BadCopy { .. })));

@@ -1,8 +1,6 @@
 //! What a start makes of what it finds, case by case.
 
-mod common;
-
-use common::{append, dir, position_of, records, reopen, stores, tiny, trim, values};
+use crate::common::{append, dir, position_of, records, reopen, stores, tiny, trim, values};
 use seedlog_log::{
     Config, DataDir, EntryId, Identity, OpenError, Opened, ReadError, small_file, verify, verify_data_dir,
 };
@@ -266,7 +264,7 @@ fn a_purged_log_starts_where_it_was_told_and_its_fold_goes_on() {
 fn a_failed_sync_is_final() {
     let (disk, mut opened) = log_of(&["a"]);
     write_unsynced(&mut opened, "b");
-    common::fail_next_sync(&disk);
+    crate::common::fail_next_sync(&disk);
     let first = opened.writer.sync().unwrap_err().to_string();
     assert!(first.contains(".store"), "{first}");
     assert_eq!(opened.writer.sync().unwrap_err().to_string(), first);
@@ -283,7 +281,7 @@ fn a_salted_store_is_not_fooled_by_records_that_look_like_batches() {
         let (disk, mut opened) = log_of(&["a"]);
         let record = bytes::Bytes::from([vec![b'x'; 600], copy.clone()].concat());
         let batch = seedlog_log::RecordBatch::from(vec![record]).encode();
-        opened.writer.write(&[common::entry(1, 1, seedlog_log::Kind::Records, batch)]).unwrap();
+        opened.writer.write(&[crate::common::entry(1, 1, seedlog_log::Kind::Records, batch)]).unwrap();
         disk.power_loss(seed);
         reopen(&disk, &tiny()).unwrap();
     }
@@ -299,7 +297,7 @@ fn an_installed_checkpoint_replaces_the_log_and_survives_a_crash_anywhere_in_it(
     for ops in 0..60 {
         for power in [None, Some(ops)] {
             let (disk, mut opened) = log_of(&["a", "b", "c", "d", "e", "f", "g", "h"]);
-            common::crash_after(&disk, ops);
+            crate::common::crash_after(&disk, ops);
             let done = opened.writer.install(&checkpoint).is_ok();
             disk.clear_faults();
             power.map_or_else(|| disk.crash_process(), |seed| disk.power_loss(seed));

@@ -3,10 +3,8 @@
 //!
 //! `PROPTEST_CASES` sets how many histories are tried.
 
-mod common;
-
+use crate::common::{dir, entry, reopen, trim};
 use bytes::Bytes;
-use common::{dir, entry, reopen, trim};
 use proptest::prelude::*;
 use seedlog_log::{Checkpoint, Config, Entry, Kind, Opened, RecordBatch, verify};
 use seedlog_runtime::disk::SimDisk;
@@ -114,7 +112,7 @@ impl World {
 
     fn run(&mut self, step: &Step) {
         if let Some((ops, _)) = step.crash {
-            common::crash_after(&self.disk, ops);
+            crate::common::crash_after(&self.disk, ops);
         }
         // The shortest and the longest log that may be found if the machine goes down in this step.
         let (shortest, longest) = self.apply(&step.op);
@@ -363,7 +361,7 @@ proptest! {
         // A batch that never reached the disk, or whose sync failed: the page cache shows it all the same.
         world.apply(&Op::Append { sizes: last, new_term: false, sync: false });
         if fail_sync {
-            common::fail_next_sync(&world.disk);
+            crate::common::fail_next_sync(&world.disk);
             prop_assert!(world.log().writer.sync().is_err());
         }
         let written = world.model.entries.len();

@@ -1,5 +1,4 @@
 //! What the log's tests share: a small log on a simulated disk.
-#![allow(dead_code)]
 
 use bytes::Bytes;
 use seedlog_log::{Command, Config, Entry, EntryId, Kind, OpenError, Opened, RecordBatch, open};
