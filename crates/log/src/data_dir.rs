@@ -22,6 +22,21 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// `| cluster id u128 | node id u64 |`, as all files have it, little-endian.
+    pub fn encode(self) -> [u8; 24] {
+        let mut out = [0; 24];
+        out[..16].copy_from_slice(&self.cluster_id.to_le_bytes());
+        out[16..].copy_from_slice(&self.node_id.to_le_bytes());
+        out
+    }
+
+    /// `None` if these are not as many bytes.
+    pub fn decode(bytes: &[u8]) -> Option<Identity> {
+        let (cluster, node) = bytes.split_first_chunk::<16>()?;
+        let node_id = u64::from_le_bytes(node.try_into().ok()?);
+        Some(Identity { cluster_id: u128::from_le_bytes(*cluster), node_id })
+    }
+
     /// Checks that the file at `path`, which says that it is `found`'s, is this node's.
     ///
     /// # Errors
@@ -242,13 +257,12 @@ fn read(disk: &dyn Disk, root: &Path) -> Result<Option<Found>, OpenError> {
     if format > FORMAT {
         return Err(OpenError::NewerFormat { path: root.to_owned(), found: format, known: FORMAT });
     }
-    let (cluster, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
-    let (node, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (identity, rest) = rest.split_first_chunk::<24>().ok_or_else(damaged)?;
+    let identity = Identity::decode(identity).ok_or_else(damaged)?;
     let notes = match rest {
         [notes] => Notes::decode(*notes).ok_or_else(damaged)?,
         _ => return Err(damaged()),
     };
-    let identity = Identity { cluster_id: u128::from_le_bytes(*cluster), node_id: u64::from_le_bytes(*node) };
     Ok(Some(Found { identity, notes, format }))
 }
 
@@ -265,8 +279,7 @@ fn found(disk: &Arc<dyn Disk>, root: &Path, identity: Identity) -> Result<Identi
 fn write(disk: &dyn Disk, root: &Path, identity: Identity, notes: Notes) -> Result<(), OpenError> {
     let path = root.join("identity");
     let mut body = FORMAT.to_le_bytes().to_vec();
-    body.extend_from_slice(&identity.cluster_id.to_le_bytes());
-    body.extend_from_slice(&identity.node_id.to_le_bytes());
+    body.extend_from_slice(&identity.encode());
     body.push(notes.encode());
     small_file::replace(disk, &path, MAGIC, &body).map_err(|error| OpenError::Io { what: "write", path, error })
 }

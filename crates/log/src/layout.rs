@@ -62,11 +62,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-fn owner_at(bytes: &[u8], at: usize) -> Identity {
-    let cluster_id = u128::from(u64_at(bytes, at)) | u128::from(u64_at(bytes, at + 8)) << 64;
-    Identity { cluster_id, node_id: u64_at(bytes, at + 16) }
-}
-
 pub fn padded(length: usize) -> usize {
     length.next_multiple_of(8)
 }
@@ -85,8 +80,7 @@ impl StoreHeader {
         out[..8].copy_from_slice(&STORE_MAGIC);
         out[8..16].copy_from_slice(&self.first_index.to_le_bytes());
         out[16..24].copy_from_slice(&self.salt.to_le_bytes());
-        out[24..40].copy_from_slice(&self.owner.cluster_id.to_le_bytes());
-        out[40..48].copy_from_slice(&self.owner.node_id.to_le_bytes());
+        out[24..48].copy_from_slice(&self.owner.encode());
         let crc = crc32c(&out[..60]);
         out[60..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -94,11 +88,11 @@ impl StoreHeader {
 
     pub fn decode(bytes: &[u8]) -> Option<StoreHeader> {
         let bytes = bytes.get(..STORE_HEADER_BYTES as usize)?;
-        (bytes[..8] == STORE_MAGIC && crc32c(&bytes[..60]) == u32_at(bytes, 60)).then(|| StoreHeader {
-            first_index: u64_at(bytes, 8),
-            salt: u64_at(bytes, 16),
-            owner: owner_at(bytes, 24),
-        })
+        if bytes[..8] != STORE_MAGIC || crc32c(&bytes[..60]) != u32_at(bytes, 60) {
+            return None;
+        }
+        let (first_index, salt) = (u64_at(bytes, 8), u64_at(bytes, 16));
+        Some(StoreHeader { first_index, salt, owner: Identity::decode(&bytes[24..48])? })
     }
 }
 

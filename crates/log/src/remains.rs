@@ -40,8 +40,6 @@ pub struct Lacking {
     pub end: u64,
     /// The newest membership that is left, as its entry has it; empty if none is.
     pub membership: Bytes,
-    /// The last entry that it had for certain, if what is left says which one it was.
-    pub last: Option<EntryId>,
     /// It cannot be seen where the log ended. Who lets go of what is missing has no last entry to name.
     pub end_unknown: bool,
     /// Nor ever will be: its newest store is gone, or is no store any more. Otherwise it could not be read.
@@ -167,17 +165,6 @@ impl Remains {
         self.parts.get(at + 1).map_or(self.end, |next| next.first_index)
     }
 
-    /// The last entry, if what is left says which one it was.
-    fn last(&self) -> Option<EntryId> {
-        let before_end = |id: &EntryId| id.index + 1 == self.end;
-        let of_part = |part: &Part| {
-            let runs = part.left.runs.iter().map(|run| run.last);
-            let before = part.state.as_ref().and_then(|state| state.last);
-            runs.chain(part.left.lost.iter().copied()).chain(before).find(before_end)
-        };
-        self.parts.iter().rev().find_map(of_part)
-    }
-
     fn missing(&self) -> Vec<Missing> {
         missing_of(self.parts.iter().enumerate().map(|(at, part)| (part, self.end_of(at))))
     }
@@ -191,7 +178,6 @@ impl Remains {
             committed: self.committed,
             end: self.end,
             membership: self.membership(),
-            last: self.last().filter(|_| !self.end_unknown),
             end_unknown: self.end_unknown,
             end_lost: self.end_lost,
         }

@@ -52,7 +52,7 @@ impl MarkFile {
             Ok(None) => Ok(false),
             Err(OpenError::DamagedFile { .. }) => Ok(true),
             Ok(Some(body)) => {
-                if let Some(owner) = decode(&body) {
+                if let Some(owner) = Identity::decode(&body) {
                     self.owner.check_owner(&self.path, owner)?;
                 }
                 Ok(true)
@@ -66,7 +66,7 @@ impl MarkFile {
     /// # Errors
     /// With the file and the reason.
     pub fn set(&self) -> Result<(), StartError> {
-        let written = small_file::replace(&*self.disk, &self.path, MAGIC, &encode(self.owner));
+        let written = small_file::replace(&*self.disk, &self.path, MAGIC, &self.owner.encode());
         written.map_err(|error| OpenError::Io { what: "write", path: self.path.clone(), error }.into())
     }
 
@@ -78,19 +78,6 @@ impl MarkFile {
         self.disk.remove(&self.path)?;
         self.disk.sync_dir(self.path.parent().unwrap_or(Path::new("/")))
     }
-}
-
-fn encode(owner: Identity) -> [u8; 24] {
-    let mut body = [0; 24];
-    body[..16].copy_from_slice(&owner.cluster_id.to_le_bytes());
-    body[16..].copy_from_slice(&owner.node_id.to_le_bytes());
-    body
-}
-
-fn decode(body: &[u8]) -> Option<Identity> {
-    let (cluster, node) = body.split_first_chunk::<16>()?;
-    let node_id = u64::from_le_bytes(node.try_into().ok()?);
-    Some(Identity { cluster_id: u128::from_le_bytes(*cluster), node_id })
 }
 
 /// What a running node lets others do with it.
@@ -174,6 +161,7 @@ pub async fn follow(node: Node, file: MarkFile) {
 /// Each leader that would append, before it may.
 async fn tell_leaders(node: &Node) {
     let mut wants = node.marked().wants.subscribe();
+    let mut said = String::new();
     loop {
         let Ok(leader) = wants.wait_for(Option::is_some).await.map(|leader| *leader) else { return };
         let leader = leader.expect("it was waited for");
@@ -187,7 +175,11 @@ async fn tell_leaders(node: &Node) {
             Ok(true) => node.marked().told.send(Some(leader)),
             Ok(false) => {}
             Err(status) => {
-                tracing::info!(why = why_not(&status), "the leader cannot be told that entries are lost here")
+                let why = why_not(&status);
+                if said != why {
+                    tracing::info!(why, "the leader cannot be told that entries are lost here");
+                    said = why;
+                }
             }
         }
         clock::sleep(node.config().heartbeat).await;

@@ -57,8 +57,7 @@ fn encode(vote: &Vote, owner: Identity) -> [u8; 41] {
     body[..8].copy_from_slice(&vote.leader_id.term.to_le_bytes());
     body[8..16].copy_from_slice(&vote.leader_id.voted_for.to_le_bytes());
     body[16] = u8::from(vote.committed);
-    body[17..33].copy_from_slice(&owner.cluster_id.to_le_bytes());
-    body[33..].copy_from_slice(&owner.node_id.to_le_bytes());
+    body[17..].copy_from_slice(&owner.encode());
     body
 }
 
@@ -67,11 +66,7 @@ fn decode(body: &[u8]) -> Option<(Vote, Identity)> {
     let owner = match owner {
         // Of before owners were noted.
         [] => Identity::default(),
-        owner => {
-            let (cluster, node) = owner.split_first_chunk::<16>()?;
-            let node_id = u64::from_le_bytes(node.try_into().ok()?);
-            Identity { cluster_id: u128::from_le_bytes(*cluster), node_id }
-        }
+        owner => Identity::decode(owner)?,
     };
     let (term, rest) = body.split_first_chunk::<8>()?;
     let (node, rest) = rest.split_first_chunk::<8>()?;

@@ -11,7 +11,7 @@ use seedlog_runtime::rng::keyed;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-const GROUP_DIR: &str = "/data/groups/0";
+pub(super) const GROUP_DIR: &str = "/data/groups/0";
 const SECTOR: usize = 512;
 pub(super) const SEE_HEALED_MS: u64 = 300;
 
@@ -146,7 +146,7 @@ fn settled_stores(disk: &SimDisk) -> Vec<Settled> {
     closed.map(|pair| Settled { entries: pair[0].0..pair[1].0, store: pair[0].1.clone() }).collect()
 }
 
-fn is_store(path: &Path, dir: &Path) -> bool {
+pub(super) fn is_store(path: &Path, dir: &Path) -> bool {
     path.parent() == Some(dir) && path.extension().is_some_and(|extension| extension == "store")
 }
 

@@ -1,7 +1,7 @@
 //! A follower whose disk loses the end of its log, which it and the leader had acknowledged and others had not; and which
 //! hears only those others when it comes back. With its vote one of them would lead, and what was acked would be gone.
 
-use super::damage::SEE_HEALED_MS;
+use super::damage::{GROUP_DIR, SEE_HEALED_MS, is_store};
 use super::{Action, Supervisor};
 use crate::links::{Link, between, both_ways};
 use crate::workload;
@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::rng::keyed;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the leader's own clients say to it that some do not hear.
 const LAST_WORDS_BYTES: usize = 2 << 10;
@@ -96,5 +96,5 @@ impl Supervisor {
 
 fn newest_store(disk: &SimDisk) -> Option<PathBuf> {
     // Their names are numbers of the same width.
-    disk.paths().into_iter().rfind(|path| path.extension().is_some_and(|extension| extension == "store"))
+    disk.paths().into_iter().rfind(|path| is_store(path, Path::new(GROUP_DIR)))
 }
