@@ -11,6 +11,7 @@ use crate::addresses::Addresses;
 use crate::machine::Fold;
 use crate::peer::{Asked, Peers, understand, why_not};
 use crate::repair::others;
+use crate::stop::Stop;
 use crate::store::Held;
 use crate::writer::{Queue, Request};
 use seedlog_log::{Ailing, Entry, Examined, Keeper, OpenError, Remade};
@@ -35,7 +36,7 @@ struct Ask {
     answer: oneshot::Sender<Result<(), String>>,
 }
 
-/// How long it is waited that this node trims, too, what others have trimmed.
+/// How long it is waited that this node trims, too, what others have trimmed. Then it stops: its start can do without.
 const TRIMMED_MAX: Duration = Duration::from_secs(5);
 
 /// Whom to tell of damage.
@@ -61,6 +62,7 @@ pub struct Parts {
     pub node_id: u64,
     /// Between two questions to the same node.
     pub pause: Duration,
+    pub stop: Stop,
 }
 
 /// Who heals, before it is known whose membership it goes by.
@@ -233,10 +235,12 @@ impl Healing {
                     Err(_) if others.is_empty() => {
                         return Attempt::Never(format!("{about}; there is no other node to have them from"));
                     }
-                    // A start can do without them.
                     Err(said) if case.trimmed.is_some_and(|since| since.elapsed() > TRIMMED_MAX) => {
                         self.lost = true;
-                        return Attempt::Never(format!("{about}{said}"));
+                        let why = format!("{about}{said}; it will start without them");
+                        // Leadership was given away when the damage was found.
+                        self.parts.stop.fail(&why);
+                        return Attempt::Never(why);
                     }
                     Err(said) => return Attempt::Waits(format!("{about}{said}")),
                 }

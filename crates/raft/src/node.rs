@@ -151,6 +151,7 @@ impl Node {
             addresses: addresses.clone(),
             node_id: config.node_id,
             pause: config.heartbeat,
+            stop: stop.clone(),
         });
         let store = Store::new(held, queue.clone(), reader, healer);
         let progress = Progress::new((&recovered.checkpoint).into());
