@@ -1,7 +1,14 @@
-//! Builds this program from some tree, in some profile.
+//! Builds this program from some tree.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Usual,
+    /// Our crates are not; those of others are the same.
+    Unoptimised,
+}
 
 /// Where what the compiler says goes.
 pub enum Told {
@@ -14,13 +21,17 @@ pub enum Told {
 ///
 /// # Errors
 /// That cargo cannot be started, or what it says if the build fails.
-pub fn build(tree: &Path, profile: &str, told: Told) -> Result<PathBuf, String> {
+pub fn build(tree: &Path, how: How, told: Told) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(tree)
         .env_remove("RUSTFLAGS")
         .args(["build", "--quiet", "--config", "build.rustflags=['--cfg','madsim']", "--target-dir", "target/sim"])
-        .args(["--profile", profile, "--package", "seedlog-sim", "--message-format", "json-render-diagnostics"])
+        .args(["--profile", "simdev", "--package", "seedlog-sim", "--message-format", "json-render-diagnostics"])
+        .args(match how {
+            How::Usual => &[][..],
+            How::Unoptimised => &["--config", "sim/unoptimised.toml"],
+        })
         .stderr(match told {
             Told::AsItComes => Stdio::inherit(),
             Told::IfItFails => Stdio::piped(),
@@ -35,6 +46,6 @@ pub fn build(tree: &Path, profile: &str, told: Told) -> Result<PathBuf, String> 
         .next_back();
     built.filter(|_| output.status.success()).ok_or_else(|| {
         let errors = String::from_utf8_lossy(&output.stderr);
-        format!("the build of {} in profile {profile} failed\n{errors}", tree.display())
+        format!("the build of {} failed\n{errors}", tree.display())
     })
 }

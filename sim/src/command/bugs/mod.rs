@@ -29,6 +29,9 @@ pub struct BugsArgs {
     /// Makes the first failing seed small, too: more than five faults left is a failure.
     #[arg(long)]
     shrink: bool,
+    /// Builds faster, and runs slower.
+    #[arg(long)]
+    unoptimised: bool,
     /// Leaves sim/bugs/MATRIX.md as it is.
     #[arg(long)]
     no_matrix: bool,
@@ -46,10 +49,11 @@ pub fn bugs(args: &BugsArgs) -> Result<bool, String> {
     let wanted = chosen(&bugs, &args.only)?;
     let file = root.join("sim/bugs/MATRIX.md");
     let tree = Tree::new(&root, &root.join("target/bugs"))?;
+    let how = if args.unoptimised { build::How::Unoptimised } else { build::How::Usual };
     let mut all_caught = true;
     for bug in wanted {
         tree.with(&bug.patch)?;
-        let program = build::build(&tree.path, "simdev", build::Told::IfItFails)?;
+        let program = build::build(&tree.path, how, build::Told::IfItFails)?;
         let measured = measure(bug, &program, args)?;
         say!("{}", measured.told());
         all_caught &= measured.is_caught() && measured.faults_left.is_none_or(|left| left <= FAULTS_MAX);
