@@ -238,7 +238,7 @@ impl Healing {
                     Err(said) if case.trimmed.is_some_and(|since| since.elapsed() > TRIMMED_MAX) => {
                         self.lost = true;
                         let why = format!("{about}{said}; it will start without them");
-                        // Leadership was given away when the damage was found.
+                        // If it led, it has had the time to hand over.
                         self.parts.stop.fail(&why);
                         return Attempt::Never(why);
                     }
