@@ -11,19 +11,25 @@
 //! Whoever is elected meanwhile is so by others, and what was committed with this node's ack is with one of those. It
 //! follows such a leader, and proposes something to it: what was there before, acked here or not, comes before that in
 //! the leader's log. When it is committed and durable here, nothing is owed any more, and the mark goes.
+//!
+//! A start sees that the end is lost if what is left says so. Of a disk that goes back to an earlier state without a trace, a
+//! leader knows: it says what the node has acknowledged to it ([`Node::may_append`]).
 
 use crate::error::StartError;
 use crate::leader::Leading;
 use crate::node::Node;
 use crate::peer::why_not;
 use crate::status::{Role, Status};
-use crate::types::Vote;
+use crate::types::{LogId, Vote};
+use crate::wire::from_log_id;
+use seedlog_api::raft_v1 as v1;
 use seedlog_log::{Command, Identity, OpenError, small_file};
 use seedlog_runtime::disk::Disk;
 use seedlog_runtime::{blocking, clock, select, watch};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::Status as Refusal;
 
 const MAGIC: [u8; 8] = *b"SLMARK01";
@@ -82,21 +88,46 @@ impl MarkFile {
 
 /// What a running node lets others do with it.
 pub struct Marked {
+    file: MarkFile,
     is_marked: watch::Sender<bool>,
     /// The newest leader that was turned away.
     wants: watch::Sender<Option<Vote>>,
     /// The leader that was told, and may append.
     told: watch::Sender<Option<Vote>>,
+    lost_without_a_trace: AtomicU64,
 }
 
 impl Marked {
-    pub fn new(is_marked: bool) -> Marked {
+    pub fn new(file: MarkFile, is_marked: bool) -> Marked {
         let nobody = || watch::channel(None).0;
-        Marked { is_marked: watch::channel(is_marked).0, wants: nobody(), told: nobody() }
+        Marked {
+            file,
+            is_marked: watch::channel(is_marked).0,
+            wants: nobody(),
+            told: nobody(),
+            lost_without_a_trace: AtomicU64::new(0),
+        }
     }
 
     pub fn is_marked(&self) -> bool {
         *self.is_marked.borrow()
+    }
+
+    pub fn lost_without_a_trace(&self) -> u64 {
+        self.lost_without_a_trace.load(Ordering::Relaxed)
+    }
+
+    /// From now on, and after the next start, too.
+    ///
+    /// # Errors
+    /// With the file and the reason.
+    async fn set(&self) -> Result<(), StartError> {
+        // Of an earlier mark: what they were told of is over.
+        self.wants.send(None);
+        self.told.send(None);
+        self.is_marked.send(true);
+        let file = self.file.clone();
+        blocking(move || file.set()).await
     }
 
     /// # Errors
@@ -122,6 +153,39 @@ impl Marked {
 }
 
 impl Node {
+    /// `acknowledged` is how far the leader has this node's word that it has all.
+    ///
+    /// # Errors
+    /// If the node is marked, or is so from now on, and the leader does not know yet what that means.
+    pub(crate) async fn may_append(&self, leader: &Vote, acknowledged: Option<v1::LogId>) -> Result<(), Refusal> {
+        if let Some(acknowledged) = acknowledged {
+            self.look_for(from_log_id(acknowledged), leader).await;
+        }
+        self.marked().may_append(leader)
+    }
+
+    /// A leader knows that this node has acknowledged all up to `acknowledged`. If that is not here any more, the disk has
+    /// lost it without a trace, and the node is marked.
+    async fn look_for(&self, acknowledged: LogId, leader: &Vote) {
+        // In this order: whoever takes entries back here that others gave has this node's vote before.
+        let last = self.store().tail().last();
+        let is_outvoted = self.store().vote().is_some_and(|vote| vote.leader_id.term > leader.leader_id.term);
+        if is_outvoted || self.is_marked() || last.is_some_and(|last| last.index >= acknowledged.index) {
+            return;
+        }
+        let lost = acknowledged.index - last.map_or(0, |last| last.index);
+        self.marked().lost_without_a_trace.fetch_add(lost, Ordering::Relaxed);
+        tracing::error!(
+            ends_at = last.map(|last| last.index),
+            acknowledged = acknowledged.index,
+            "this node's log ends before what it has acknowledged: its disk has lost that without a trace, and may do so again"
+        );
+        self.raft().runtime_config().elect(false);
+        if let Err(error) = self.marked().set().await {
+            self.fail(error);
+        }
+    }
+
     /// Another node's log is shorter than what it acknowledged to this leader, or is so no more. Returns the term in which
     /// this node leads, and knows of it now; 0 if it does not lead.
     pub(crate) async fn hear_of_loss(&self, node_id: u64, lost: bool) -> u64 {
@@ -138,18 +202,18 @@ impl Node {
     }
 }
 
-/// Until nothing is owed any more, or the node stops.
-pub async fn follow(node: Node, file: MarkFile) {
-    if !node.marked().is_marked() {
-        return;
-    }
-    tracing::warn!(
-        "the end of this node's log is lost: it gives no votes until it has all again that it may have acknowledged"
-    );
+/// Settles what is owed, each time that something is, until the node stops.
+pub async fn follow(node: Node) {
+    let mut is_marked = node.marked().is_marked.subscribe();
     let settling = async {
-        select! {
-            () = tell_leaders(&node) => {}
-            () = settle(&node, &file) => {}
+        while is_marked.wait_for(|is_marked| *is_marked).await.is_ok() {
+            tracing::warn!(
+                "the end of this node's log is lost: it gives no votes until it has all again that it may have acknowledged"
+            );
+            select! {
+                () = tell_leaders(&node) => {}
+                () = settle(&node) => {}
+            }
         }
     };
     select! {
@@ -193,7 +257,7 @@ async fn tell(node: &Node, leader: &Vote, lost: bool) -> Result<bool, Refusal> {
     Ok(term == leader.leader_id.term)
 }
 
-async fn settle(node: &Node, file: &MarkFile) {
+async fn settle(node: &Node) {
     loop {
         match settled(node).await {
             Ok(()) => break,
@@ -201,7 +265,7 @@ async fn settle(node: &Node, file: &MarkFile) {
         }
         clock::sleep(node.config().heartbeat).await;
     }
-    let file = file.clone();
+    let file = node.marked().file.clone();
     if let Err(error) = blocking(move || file.clear()).await {
         // The next start settles it again.
         tracing::warn!(%error, "the mark cannot be removed");
@@ -270,14 +334,14 @@ mod tests {
 
     #[test]
     fn a_marked_node_gives_no_vote_and_is_appended_to_by_who_was_told_alone() {
-        let marked = Marked::new(true);
+        let marked = Marked::new(file().1, true);
         let leader = Vote::new_committed(3, 2);
         assert!(marked.may_promise().is_err() && marked.may_append(&leader).is_err());
         assert_eq!(*marked.wants.borrow(), Some(leader));
         marked.told.send(Some(leader));
         assert!(marked.may_promise().is_err() && marked.may_append(&leader).is_ok());
         assert!(marked.may_append(&Vote::new_committed(4, 2)).is_err());
-        let unmarked = Marked::new(false);
+        let unmarked = Marked::new(file().1, false);
         assert!(unmarked.may_promise().is_ok() && unmarked.may_append(&leader).is_ok());
     }
 }

@@ -231,7 +231,7 @@ impl Node {
             handing_over: AtomicU64::new(0),
             pace,
             pristine,
-            marked: Marked::new(is_marked),
+            marked: Marked::new(mark_file, is_marked),
             repaired,
         };
         let node = Node { inner: Arc::new(inner) };
@@ -239,7 +239,7 @@ impl Node {
         drop(spawn(crate::handover::follow(node.clone())));
         drop(spawn(crate::handover::follow_damage(node.clone())));
         drop(spawn(crate::scrub::follow(node.clone())));
-        drop(spawn(crate::mark::follow(node.clone(), mark_file)));
+        drop(spawn(crate::mark::follow(node.clone())));
         Ok(node)
     }
 
@@ -307,6 +307,12 @@ impl Node {
     /// votes until then.
     pub fn is_marked(&self) -> bool {
         self.marked().is_marked()
+    }
+
+    /// How many entries it has acknowledged, and its disk does not have and shows no trace of, as a leader has told it since it
+    /// started.
+    pub fn lost_without_a_trace(&self) -> u64 {
+        self.marked().lost_without_a_trace()
     }
 
     /// What was lost and put right since it started.
@@ -415,6 +421,11 @@ impl Node {
 
     pub(crate) fn handing_over(&self) -> &AtomicU64 {
         &self.inner.handing_over
+    }
+
+    /// It cannot keep its promises any more.
+    pub(crate) fn fail(&self, reason: impl std::fmt::Display) {
+        self.inner.stop.fail(reason);
     }
 
     pub(crate) fn marked(&self) -> &Marked {

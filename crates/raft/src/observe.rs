@@ -4,6 +4,7 @@ use crate::node::Node;
 use crate::types::{Raft, entry_id};
 use openraft::ServerState;
 use seedlog_log::EntryId;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// The vote on this node's disk.
@@ -39,6 +40,8 @@ pub struct Observation {
     /// The entry that made them so.
     pub voters_since: Option<EntryId>,
     pub learners: Vec<u64>,
+    /// What others have acknowledged to it, if it leads.
+    pub matched: BTreeMap<u64, Option<EntryId>>,
 }
 
 impl Node {
@@ -73,6 +76,12 @@ impl Node {
             voters: membership.get_joint_config().iter().map(|voters| voters.iter().copied().collect()).collect(),
             voters_since: metrics.membership_config.log_id().as_ref().map(entry_id),
             learners: membership.learner_ids().collect(),
+            matched: metrics
+                .replication
+                .iter()
+                .flatten()
+                .map(|(id, last)| (*id, last.as_ref().map(entry_id)))
+                .collect(),
         }
     }
 }

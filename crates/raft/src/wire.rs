@@ -100,6 +100,7 @@ pub fn append(request: &AppendEntriesRequest<TypeConfig>) -> v1::AppendRequest {
         previous: request.prev_log_id.map(log_id),
         entries: request.entries.iter().map(entry).collect(),
         committed: request.leader_commit.map(log_id),
+        acknowledged: None,
     }
 }
 

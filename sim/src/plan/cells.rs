@@ -71,8 +71,15 @@ const RARER: [&str; 1] = ["rot_harmless"];
 const RARER_ALONE: [&str; 1] = ["rot_unread"];
 
 /// The same, in a cluster.
-const RARER_IN_A_CLUSTER: [&str; 5] =
-    ["overtaken_and_trimmed", "alone_with_an_outvoted_leader", "marked", "mark_settled", "lost_end_and_power"];
+const RARER_IN_A_CLUSTER: [&str; 7] = [
+    "overtaken_and_trimmed",
+    "alone_with_an_outvoted_leader",
+    "marked",
+    "mark_settled",
+    "lost_end_and_power",
+    "writes_lost_without_a_trace",
+    "lost_writes_noticed",
+];
 
 /// What a sweep of so many nodes must see only if it is a long one.
 pub fn rarer(nodes: Option<u32>, mirror: bool) -> impl Iterator<Item = &'static str> {

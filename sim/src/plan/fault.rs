@@ -256,6 +256,14 @@ pub enum Fault {
         again_ms: Option<u64>,
         seed: u64,
     },
+    /// A follower's disk loses all that it is given within `for_ms`, without a trace: then the node goes down, and comes back with
+    /// a log that ends early. Only if the leader has its word for what is lost, enough others have all of it, and all machines
+    /// vote and nothing else was lost that is not back yet.
+    LostWrites {
+        for_ms: u64,
+        down_ms: u64,
+        seed: u64,
+    },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {
         to: u32,
@@ -431,7 +439,7 @@ impl Fault {
     ];
 
     /// What takes several nodes.
-    pub const OF_A_CLUSTER: [&'static str; 25] = [
+    pub const OF_A_CLUSTER: [&'static str; 26] = [
         "process_crash_all",
         "power_loss_all",
         "partition",
@@ -456,6 +464,7 @@ impl Fault {
         "replace",
         "misled",
         "lost_end",
+        "lost_writes",
         "upgrade",
     ];
 
@@ -498,6 +507,7 @@ impl Fault {
             Fault::Outvoted { .. } => "outvoted",
             Fault::Misled { .. } => "misled",
             Fault::LostEnd { .. } => "lost_end",
+            Fault::LostWrites { .. } => "lost_writes",
             Fault::Damage { what: Damage::Rot, .. } => "bit_rot",
             Fault::Damage { what: Damage::Unreadable, .. } => "latent_sector",
             Fault::Damage { what: Damage::Misdirected, .. } => "misdirected_write",
@@ -529,6 +539,7 @@ impl Fault {
                 | Fault::Outvoted { .. }
                 | Fault::Misled { .. }
                 | Fault::LostEnd { .. }
+                | Fault::LostWrites { .. }
                 | Fault::NetworkStorm { .. }
         )
     }

@@ -5,6 +5,7 @@ mod conditions;
 mod damage;
 mod faults;
 mod lost_end;
+mod lost_writes;
 mod membership;
 mod misled;
 mod operator;
@@ -20,6 +21,7 @@ use crate::world::{World, now_ns};
 use again::{Breaking, Loop, Space};
 use faults::{Flap, Slow};
 use lost_end::Ending;
+use lost_writes::{Earlier, Lost};
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
@@ -60,6 +62,7 @@ enum Action {
     Outvoting(Outvoting),
     Misleading(Misleading),
     LoseEnd(Ending),
+    LoseWrites(Earlier),
     EndStorm,
     EndDiskErrors { at: usize, what: disk::FaultKind, path: String },
     EndSlowLink(Slow),
@@ -100,6 +103,8 @@ pub struct Supervisor {
     mending: bool,
     /// Whose disk has lost something that is not back there yet.
     hurt: Option<usize>,
+    /// And of this it does not know, unless it is told.
+    lost_writes: Option<Lost>,
     /// A bit has flipped there: damage is what a start should find.
     rotten: Option<usize>,
     refused: bool,
@@ -215,6 +220,7 @@ impl Supervisor {
             transfers: Arc::new(()),
             mending: false,
             hurt: None,
+            lost_writes: None,
             rotten: None,
             refused: false,
         };
@@ -362,6 +368,7 @@ impl Supervisor {
             self.tell_health();
             self.see_whole();
             self.see_healing();
+            self.see_lost_writes();
             if (until_ready && (self.all_ready() || self.refused)) || self.world.complained() {
                 return;
             }
@@ -477,6 +484,7 @@ impl Supervisor {
             Action::Outvoting(outvoting) => self.outvoting(outvoting),
             Action::Misleading(misleading) => self.misleading(misleading),
             Action::LoseEnd(ending) => self.lose_end(ending),
+            Action::LoseWrites(earlier) => self.lose_writes(earlier),
             Action::Mend(links) => self.links.mend(&links),
             Action::Flap(flap) => self.flap(*flap),
             Action::EndStorm => {

@@ -1,5 +1,6 @@
 //! The other nodes, over `raft.v1`: [`Peers`] dials them for openraft and for us, [`service`] answers them.
 
+mod acknowledged;
 mod append;
 mod forward;
 mod lend;

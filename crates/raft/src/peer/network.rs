@@ -1,5 +1,6 @@
 //! The way to the other nodes.
 
+use super::acknowledged::Acknowledged;
 use super::lend::Asked;
 use super::overdue::Owed;
 use crate::addresses::Addresses;
@@ -47,11 +48,12 @@ pub struct Peers {
     patience: Duration,
     /// For single calls, by node; each with the address it goes to.
     clients: Arc<Mutex<BTreeMap<u64, (String, Client)>>>,
+    acknowledged: Acknowledged,
 }
 
 impl Peers {
     pub fn new(me: Identity, addresses: Addresses, patience: Duration) -> Peers {
-        Peers { me, addresses, patience, clients: Arc::default() }
+        Peers { me, addresses, patience, clients: Arc::default(), acknowledged: Acknowledged::default() }
     }
 
     pub fn route(&self, to: u64) -> Option<v1::Route> {
@@ -255,7 +257,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let mut client = self.client()?;
             let owed = Owed::default();
             let route = self.route();
-            let first = v1::AppendRequest { route, ..wire::append(&first) };
+            let leader = first.vote;
+            let acknowledged = self.peers.acknowledged.to(&leader, self.target).map(wire::log_id);
+            let first = v1::AppendRequest { route, acknowledged, ..wire::append(&first) };
             let rest = stream::unfold((requests, owed.clone()), |(mut requests, owed)| async move {
                 owed.settled(GATHER_MAX).await;
                 requests.next().await.map(|request| (wire::append(&request), (requests, owed)))
@@ -284,6 +288,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
                 owed.answered();
                 let answer = answer.and_then(as_encoded).map_err(|status| link.unreachable(&status));
                 let answer = answer.and_then(|answer| wire::from_appended(answer).map_err(|bad| link.malformed(bad)));
+                if let Ok(Ok(Some(last))) = &answer {
+                    link.peers.acknowledged.note(link.target, &leader, *last);
+                }
                 let open = matches!(answer, Ok(Ok(_))).then_some((answers, owed, session));
                 Some((answer, open))
             });
@@ -319,6 +326,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             route: self.route(),
             leader: Some(wire::ballot(&vote)),
             checkpoint: snapshot.snapshot.encode(),
+            acknowledged: self.peers.acknowledged.to(&vote, self.target).map(wire::log_id),
         };
         let call = self.call(RPCTypes::InstallSnapshot, option.hard_ttl(), client.install_snapshot(request));
         let answer = select! {

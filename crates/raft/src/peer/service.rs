@@ -118,7 +118,8 @@ impl Raft for Service {
     ) -> Result<Response<Self::AppendStream>, Status> {
         let (first, rest) = opened(request).await?;
         let node = self.node(first.route.as_ref())?;
-        node.marked().may_append(&wire::from_ballot(first.leader)?)?;
+        let leader = wire::from_ballot(first.leader)?;
+        node.may_append(&leader, first.acknowledged).await?;
         let answers = append::serve(node.clone(), again(first, rest)).take_until(node.clone().quiet());
         Ok(Response::new(wire_stream(answers).boxed()))
     }
@@ -146,7 +147,7 @@ impl Raft for Service {
         let request = received(request)?;
         let node = self.node(request.route.as_ref())?;
         let leader = wire::from_ballot(request.leader)?;
-        node.marked().may_append(&leader)?;
+        node.may_append(&leader, request.acknowledged).await?;
         let checkpoint = Checkpoint::decode(&request.checkpoint);
         let snapshot = checkpoint.and_then(types::snapshot_of);
         let snapshot =

@@ -1,0 +1,144 @@
+//! A follower whose disk has kept nothing of what it was given for a while, and shows no trace of that: what it has is a sound log
+//! that ends early. The leader knows better, and has to say so: a node that goes on as if nothing had been may vote for who has
+//! as little as it has itself.
+//!
+//! Nobody can do anything about the vote that it may give before it is told. So it happens only where enough others have all
+//! that it loses, and that is committed.
+
+use super::damage::{GROUP_DIR, SEE_HEALED_MS};
+use super::{Action, Supervisor, Version};
+use crate::machine::Machine;
+use crate::world::now_ns;
+use rand::RngExt as _;
+use seedlog_log::EntryId;
+use seedlog_runtime::disk::SimDisk;
+use seedlog_runtime::rng::keyed;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// It is looked so often whether it may happen.
+const LOOK_EVERY_MS: u64 = 5;
+const HAPPENED: &str = "writes_lost_without_a_trace";
+
+/// A disk as it was, if it comes to that.
+pub(super) struct Earlier {
+    at: usize,
+    life: u64,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    last: Option<EntryId>,
+    until_ns: u64,
+    down_ms: u64,
+}
+
+/// What a leader knows that it once had.
+pub(super) struct Lost {
+    at: usize,
+    leader: u32,
+    term: u64,
+    /// Index after its last entry.
+    end: u64,
+}
+
+impl Supervisor {
+    pub(super) fn lost_writes(&mut self, for_ms: u64, down_ms: u64, seed: u64) {
+        let Some((leader, _)) = self.world.leader() else { return };
+        let followers: Vec<usize> = (0..self.nodes.len()).filter(|at| *at + 1 != leader as usize).collect();
+        if followers.is_empty() {
+            return;
+        }
+        let at = followers[keyed(seed, &["lost_writes".into()]).random_range(0..followers.len())];
+        let machine = &self.nodes[at].machine;
+        let Some(agent) = self.world.agent(machine.number) else { return };
+        self.world.fired("lost_writes");
+        let (files, life) = (files(&machine.disk), machine.life());
+        let last = agent.node().observe().last;
+        let until_ns = now_ns() + for_ms * 1_000_000;
+        self.lose_writes(Earlier { at, life, files, last, until_ns, down_ms });
+    }
+
+    pub(super) fn lose_writes(&mut self, earlier: Earlier) {
+        let machine = &self.nodes[earlier.at].machine;
+        if now_ns() >= earlier.until_ns || !machine.is_up() || machine.life() != earlier.life {
+            return;
+        }
+        let Some((leader, term, end)) = self.may_lose(&earlier) else {
+            return self.after_ms(LOOK_EVERY_MS, Action::LoseWrites(earlier));
+        };
+        let Earlier { at, files, down_ms, .. } = earlier;
+        self.crash(at, None);
+        let Machine { disk, number, .. } = &self.nodes[at].machine;
+        go_back(disk, files);
+        self.world.event(format!("node {number} has lost what it wrote, without a trace, of what it had up to {end}"));
+        self.world.fired(HAPPENED);
+        self.hurt = Some(at);
+        self.lost_writes = Some(Lost { at, leader, term, end });
+        self.after_ms(down_ms, Action::Restart { at });
+    }
+
+    /// The leader and its term, and where the node's log ends now, if nothing but the end of its log would be lost, the leader
+    /// has its word for some of that, and enough others have all of it.
+    fn may_lose(&self, earlier: &Earlier) -> Option<(u32, u64, u64)> {
+        self.untouched()?;
+        let (leader, leading) = self.world.leader()?;
+        let leading = leading.node().observe();
+        let Machine { disk, number, .. } = &self.nodes[earlier.at].machine;
+        let seen = self.world.agent(*number)?.node().observe();
+        let matched = leading.matched.get(&seen.node_id).copied()?;
+        let all_of_today = (0..self.nodes.len()).all(|at| self.version(at) == Version::Today);
+        if leader == *number || matched <= earlier.last || !all_of_today || !only_the_log_grew(disk, &earlier.files) {
+            return None;
+        }
+        let end = seen.last?.index + 1;
+        let others = self.world.agents().into_iter().filter(|(other, _)| other != number);
+        let seen_of_others = others.map(|(_, agent)| agent.node().observe());
+        let has_all = seen_of_others.filter(|other| other.durable_end >= end && other.committed >= seen.last);
+        (has_all.count() > self.nodes.len() / 2).then_some((leader, leading.leads?, end))
+    }
+
+    /// Whether the node was told what it lost.
+    pub(super) fn see_lost_writes(&mut self) {
+        let Some(Lost { at, leader, term, end }) = self.lost_writes else { return };
+        let number = self.nodes[at].machine.number;
+        let Some(agent) = self.world.agent(number) else { return };
+        if agent.node().lost_without_a_trace() > 0 {
+            self.world.fired("lost_writes_noticed");
+        } else if agent.node().observe().durable_end < end {
+            return;
+        } else if self.world.agent(leader).is_some_and(|agent| agent.node().observe().leads == Some(term)) {
+            let what = format!(
+                "the disk of node {number} has lost entries before {end} that node {leader} has its word for, and nobody says so"
+            );
+            return self.world.complain("recovery", what);
+        }
+        // Or whoever knew leads no more.
+        self.lost_writes = None;
+        self.after_ms(SEE_HEALED_MS, Action::SeeHealed { at, was_sound: false });
+    }
+}
+
+fn files(disk: &SimDisk) -> BTreeMap<PathBuf, Vec<u8>> {
+    let bytes = |path: PathBuf| Some((path.clone(), disk.cached_bytes(&path)?));
+    disk.paths().into_iter().filter_map(bytes).collect()
+}
+
+fn is_of_the_log(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    path.parent() == Some(Path::new(GROUP_DIR)) && extension.is_some_and(|it| ["store", "state", "index"].contains(&it))
+}
+
+/// What was there still is; and it has voted for nobody meanwhile, and trimmed nothing.
+fn only_the_log_grew(disk: &SimDisk, earlier: &BTreeMap<PathBuf, Vec<u8>>) -> bool {
+    let now = files(disk);
+    let of_the_log = |path: &PathBuf| is_of_the_log(path);
+    let same = |path: &PathBuf| now.get(path) == earlier.get(path);
+    earlier.keys().all(|path| now.contains_key(path)) && now.keys().all(|path| of_the_log(path) || same(path))
+}
+
+fn go_back(disk: &SimDisk, earlier: BTreeMap<PathBuf, Vec<u8>>) {
+    for path in disk.paths().into_iter().filter(|path| !earlier.contains_key(path)) {
+        disk.lose(&path);
+    }
+    for (path, bytes) in earlier.into_iter().filter(|(path, _)| is_of_the_log(path)) {
+        disk.tamper(&path, bytes);
+    }
+}
