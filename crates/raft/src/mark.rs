@@ -173,7 +173,7 @@ impl Node {
         if is_outvoted || self.is_marked() || last.is_some_and(|last| last.index >= acknowledged.index) {
             return;
         }
-        let lost = acknowledged.index - last.map_or(0, |last| last.index);
+        let lost = acknowledged.index + 1 - last.map_or(0, |last| last.index + 1);
         self.marked().lost_without_a_trace.fetch_add(lost, Ordering::Relaxed);
         tracing::error!(
             ends_at = last.map(|last| last.index),
