@@ -21,7 +21,8 @@ pub(super) struct Departed {
 impl Supervisor {
     /// The entry that made all machines the voters, if nothing is done to who they are, or what they have, at the moment.
     pub(super) fn untouched(&self) -> Option<EntryId> {
-        let touched = self.mending || self.hurt.is_some() || self.nodes.iter().any(|node| node.departed.is_some());
+        let changes = self.mending || self.nodes.iter().any(|node| node.departed.is_some());
+        let touched = changes || self.misleading || self.hurt.is_some();
         if touched { None } else { self.world.whole_since() }
     }
 

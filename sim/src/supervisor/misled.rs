@@ -30,8 +30,9 @@ pub(super) struct Misleading {
 
 impl Supervisor {
     pub(super) fn misled(&mut self, for_ms: u64, alone_ms: u64, down_ms: u64) {
-        let Some((number, _)) = self.world.leader() else { return };
+        let (Some((number, _)), Some(_)) = (self.world.leader(), self.untouched()) else { return };
         self.world.fired("misled");
+        self.misleading = true;
         let (here, others) = self.sides(&[number]);
         let links = both_ways(between(&here, &others));
         self.links.cut(&links);
@@ -43,6 +44,7 @@ impl Supervisor {
     pub(super) fn misleading(&mut self, mut misleading: Misleading) {
         if now_ns() >= misleading.until_ns {
             self.links.mend(&misleading.links);
+            self.misleading = false;
             return;
         }
         if !misleading.alone
@@ -70,7 +72,7 @@ impl Supervisor {
         }
         let follows = |number: u32| number != leader && number != misleading.number;
         let at = self.nodes.iter().position(|node| follows(node.machine.number) && node.machine.is_up())?;
-        self.untouched()?;
+        self.world.whole_since()?;
         let settled = self.settled(at).into_iter().find(|settled| settled.entries.contains(&last.index))?;
         self.crash(at, None);
         self.lose(at, &settled.store, Damage::Lost, &mut keyed(self.plan.seed, &["misled".into()]));

@@ -105,6 +105,8 @@ pub struct Supervisor {
     hurt: Option<usize>,
     /// And of this it does not know, unless it is told.
     lost_writes: Option<Lost>,
+    /// A node is being misled, for which it takes all others as they are.
+    misleading: bool,
     /// A bit has flipped there: damage is what a start should find.
     rotten: Option<usize>,
     refused: bool,
@@ -221,6 +223,7 @@ impl Supervisor {
             mending: false,
             hurt: None,
             lost_writes: None,
+            misleading: false,
             rotten: None,
             refused: false,
         };
