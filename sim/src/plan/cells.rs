@@ -71,7 +71,7 @@ const RARER: [&str; 1] = ["rot_harmless"];
 const RARER_ALONE: [&str; 1] = ["rot_unread"];
 
 /// The same, in a cluster.
-const RARER_IN_A_CLUSTER: [&str; 7] = [
+const RARER_IN_A_CLUSTER: [&str; 9] = [
     "overtaken_and_trimmed",
     "alone_with_an_outvoted_leader",
     "marked",
@@ -79,6 +79,8 @@ const RARER_IN_A_CLUSTER: [&str; 7] = [
     "lost_end_and_power",
     "writes_lost_without_a_trace",
     "lost_writes_noticed",
+    "end_damaged",
+    "end_repaired",
 ];
 
 /// What a sweep of so many nodes must see only if it is a long one.

@@ -92,7 +92,12 @@ pub(super) fn draw(kind: &str, nodes: u32, rng: &mut impl RngExt) -> Fault {
             again_ms: rng.random_bool(0.5).then(|| rng.random_range(10..1_500)),
             seed: power_seed,
         },
-        "lost_writes" => Fault::LostWrites { for_ms: rng.random_range(500..4_000), down_ms, seed: power_seed },
+        "lost_writes" => {
+            // Of a newest segment that cannot be read nobody can say anything, and the start is refused.
+            let kinds = [Damage::Rot, Damage::Misdirected, Damage::Cut, Damage::Lost];
+            let what = rng.random_bool(0.5).then(|| kinds[rng.random_range(0..kinds.len())]);
+            Fault::LostWrites { for_ms: rng.random_range(500..4_000), down_ms, seed: power_seed, what }
+        }
         "new_address" => Fault::NewAddress { down_ms },
         "bit_rot" => draw_damage(Damage::Rot, down_ms, rng),
         "latent_sector" => draw_damage(Damage::Unreadable, down_ms, rng),

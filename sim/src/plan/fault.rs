@@ -257,12 +257,14 @@ pub enum Fault {
         seed: u64,
     },
     /// A follower's disk loses all that it is given within `for_ms`, without a trace: then the node goes down, and comes back with
-    /// a log that ends early. Only if the leader has its word for what is lost, enough others have all of it, and all machines
-    /// vote and nothing else was lost that is not back yet.
+    /// a log that ends early. Or the segment that it writes to has damage then. Only if the leader has its word for what is lost,
+    /// enough others have all of it, and all machines vote and nothing else was lost that is not back yet.
     LostWrites {
         for_ms: u64,
         down_ms: u64,
         seed: u64,
+        #[serde(default)]
+        what: Option<Damage>,
     },
     /// The node is asked, as by an operator, to see to it that `to` leads.
     LeaderTransfer {

@@ -179,7 +179,7 @@ impl Supervisor {
             Fault::LostEnd { hidden_ms, away_ms, down_ms, again_ms, seed } => {
                 self.lost_end(hidden_ms, away_ms, down_ms, again_ms, seed);
             }
-            Fault::LostWrites { for_ms, down_ms, seed } => self.lost_writes(for_ms, down_ms, seed),
+            Fault::LostWrites { for_ms, down_ms, seed, what } => self.lost_writes(for_ms, down_ms, seed, what),
             Fault::Misled { for_ms, alone_ms, down_ms } => self.misled(for_ms, alone_ms, down_ms),
             Fault::Overtaken { heard_ms, for_ms } => self.overtaken(heard_ms, for_ms),
             Fault::Outvoted { for_ms, after_ops, at: place, power_seed, down_ms } => {

@@ -94,7 +94,7 @@ impl Supervisor {
     }
 }
 
-fn newest_store(disk: &SimDisk) -> Option<PathBuf> {
+pub(super) fn newest_store(disk: &SimDisk) -> Option<PathBuf> {
     // Their names are numbers of the same width.
     disk.paths().into_iter().rfind(|path| is_store(path, Path::new(GROUP_DIR)))
 }

@@ -1,13 +1,15 @@
 //! A follower whose disk has kept nothing of what it was given for a while, and shows no trace of that: what it has is a sound log
 //! that ends early. The leader knows better, and has to say so: a node that goes on as if nothing had been may vote for who has
-//! as little as it has itself.
+//! as little as it has itself. Or the segment that it writes to is damaged, and with it what may look like a torn tail.
 //!
 //! Nobody can do anything about the vote that it may give before it is told. So it happens only where enough others have all
 //! that it loses, and that is committed.
 
-use super::damage::{GROUP_DIR, SEE_HEALED_MS};
+use super::damage::{GROUP_DIR, SEE_HEALED_MS, is_store};
+use super::lost_end::newest_store;
 use super::{Action, Supervisor, Version};
 use crate::machine::Machine;
+use crate::plan::Damage;
 use crate::world::now_ns;
 use rand::RngExt as _;
 use seedlog_log::EntryId;
@@ -28,6 +30,8 @@ pub(super) struct Earlier {
     last: Option<EntryId>,
     until_ns: u64,
     down_ms: u64,
+    seed: u64,
+    what: Option<Damage>,
 }
 
 /// What a leader knows that it once had.
@@ -37,10 +41,12 @@ pub(super) struct Lost {
     term: u64,
     /// Index after its last entry.
     end: u64,
+    /// It may have lost nothing.
+    may_be_harmless: bool,
 }
 
 impl Supervisor {
-    pub(super) fn lost_writes(&mut self, for_ms: u64, down_ms: u64, seed: u64) {
+    pub(super) fn lost_writes(&mut self, for_ms: u64, down_ms: u64, seed: u64, what: Option<Damage>) {
         let Some((leader, _)) = self.world.leader() else { return };
         let followers: Vec<usize> = (0..self.nodes.len()).filter(|at| *at + 1 != leader as usize).collect();
         if followers.is_empty() {
@@ -53,7 +59,7 @@ impl Supervisor {
         let (files, life) = (files(&machine.disk), machine.life());
         let last = agent.node().observe().last;
         let until_ns = now_ns() + for_ms * 1_000_000;
-        self.lose_writes(Earlier { at, life, files, last, until_ns, down_ms });
+        self.lose_writes(Earlier { at, life, files, last, until_ns, down_ms, seed, what });
     }
 
     pub(super) fn lose_writes(&mut self, earlier: Earlier) {
@@ -64,15 +70,24 @@ impl Supervisor {
         let Some((leader, term, end)) = self.may_lose(&earlier) else {
             return self.after_ms(LOOK_EVERY_MS, Action::LoseWrites(earlier));
         };
-        let Earlier { at, files, down_ms, .. } = earlier;
+        let Earlier { at, files, down_ms, seed, what, .. } = earlier;
         self.crash(at, None);
-        let Machine { disk, number, .. } = &self.nodes[at].machine;
-        go_back(disk, files);
-        self.world.event(format!("node {number} has lost what it wrote, without a trace, of what it had up to {end}"));
-        self.world.fired(HAPPENED);
-        self.hurt = Some(at);
-        self.lost_writes = Some(Lost { at, leader, term, end });
         self.after_ms(down_ms, Action::Restart { at });
+        let Machine { disk, number, .. } = &self.nodes[at].machine;
+        if let Some(what) = what {
+            let Some(newest) = newest_store(disk) else { return };
+            if !self.lose(at, &newest, what, &mut keyed(seed, &["lost_writes".into(), "damage".into()])) {
+                return;
+            }
+            self.world.fired("end_damaged");
+        } else {
+            go_back(disk, files);
+            self.world
+                .event(format!("node {number} has lost what it wrote, without a trace, of what it had up to {end}"));
+            self.world.fired(HAPPENED);
+            self.hurt = Some(at);
+        }
+        self.lost_writes = Some(Lost { at, leader, term, end, may_be_harmless: what.is_some() });
     }
 
     /// The leader and its term, and where the node's log ends now, if nothing but the end of its log would be lost, the leader
@@ -85,7 +100,8 @@ impl Supervisor {
         let seen = self.world.agent(*number)?.node().observe();
         let matched = leading.matched.get(&seen.node_id).copied()?;
         let all_of_today = (0..self.nodes.len()).all(|at| self.version(at) == Version::Today);
-        if leader == *number || matched <= earlier.last || !all_of_today || !only_the_log_grew(disk, &earlier.files) {
+        let has_its_word = if earlier.what.is_some() { matched >= seen.last } else { matched > earlier.last };
+        if leader == *number || !has_its_word || !all_of_today || !only_the_log_grew(disk, &earlier.files) {
             return None;
         }
         let end = seen.last?.index + 1;
@@ -97,14 +113,19 @@ impl Supervisor {
 
     /// Whether the node was told what it lost.
     pub(super) fn see_lost_writes(&mut self) {
-        let Some(Lost { at, leader, term, end }) = self.lost_writes else { return };
+        let Some(Lost { at, leader, term, end, may_be_harmless }) = self.lost_writes else { return };
         let number = self.nodes[at].machine.number;
         let Some(agent) = self.world.agent(number) else { return };
-        if agent.node().lost_without_a_trace() > 0 {
+        let node = agent.node();
+        if node.lost_without_a_trace() > 0 {
             self.world.fired("lost_writes_noticed");
+        } else if node.is_marked() || node.repaired().is_some() {
+            self.world.fired("end_repaired");
         } else if agent.node().observe().durable_end < end {
             return;
-        } else if self.world.agent(leader).is_some_and(|agent| agent.node().observe().leads == Some(term)) {
+        } else if !may_be_harmless
+            && self.world.agent(leader).is_some_and(|agent| agent.node().observe().leads == Some(term))
+        {
             let what = format!(
                 "the disk of node {number} has lost entries before {end} that node {leader} has its word for, and nobody says so"
             );
@@ -122,8 +143,8 @@ fn files(disk: &SimDisk) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn is_of_the_log(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    path.parent() == Some(Path::new(GROUP_DIR)) && extension.is_some_and(|it| ["store", "state", "index"].contains(&it))
+    ["state", "index", "store"].iter().any(|extension| path.extension().is_some_and(|it| it == *extension))
+        && is_store(&path.with_extension("store"), Path::new(GROUP_DIR))
 }
 
 /// What was there still is; and it has voted for nobody meanwhile, and trimmed nothing.

@@ -232,6 +232,21 @@ fn removing_a_file_makes_room_when_the_last_handle_is_gone() {
 }
 
 #[test]
+fn what_a_power_loss_may_bring_back_is_nobody_elses() {
+    let disk = new_disk();
+    let file = synced(&disk, "a", &[1; 1000]);
+    file.set_len(10).unwrap();
+    assert_eq!(disk.used_bytes(), 1000);
+    disk.set_space_bytes(Some(1200));
+    assert_eq!(disk.free_bytes(Path::new("/data")).unwrap(), 200);
+    // It may have again what it had.
+    file.write_all_at(&[2; 990], 10).unwrap();
+    file.set_len(10).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(disk.used_bytes(), 10);
+}
+
+#[test]
 fn a_fault_hits_the_paths_and_the_calls_it_was_made_for() {
     let disk = new_disk();
     let (store, index) = (create(&disk, "1.store"), create(&disk, "1.index"));

@@ -147,7 +147,7 @@ fn read_faults(state: &mut State, body: &mut Body, path: &Path, position: u64, l
 
 /// How much of a write there is room for; what does not grow the file always fits.
 fn room(state: &mut State, body: &Body, path: &Path, position: u64, length: u64) -> io::Result<u64> {
-    let fits_up_to = (body.cached.len() as u64).saturating_add(state.free_bytes());
+    let fits_up_to = body.held.saturating_add(state.free_bytes());
     let count = fits_up_to.saturating_sub(position).min(length);
     if count < length {
         state.count("no_space", path, position, length);

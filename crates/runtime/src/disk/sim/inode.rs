@@ -24,6 +24,7 @@ impl Inode {
             pending: Vec::new(),
             bad_sectors: BTreeSet::new(),
             locked_in: None,
+            held: 0,
             used,
         };
         Arc::new(Inode { body: Mutex::new(body) })
@@ -45,7 +46,9 @@ pub(super) struct Body {
     pub(super) bad_sectors: BTreeSet<u64>,
     /// The life of the process that holds the advisory lock.
     pub(super) locked_in: Option<u64>,
-    /// Bytes in all files of the disk.
+    /// Bytes that nobody else can have: no file system gives away what a power loss may bring back.
+    pub(super) held: u64,
+    /// That of all files of the disk.
     used: Arc<AtomicU64>,
 }
 
@@ -115,11 +118,10 @@ impl Body {
     }
 
     pub(super) fn tamper(&mut self, bytes: Vec<u8>) {
-        let before = self.cached.len() as u64;
         self.pending.clear();
         self.durable.clone_from(&bytes);
         self.cached = bytes;
-        self.account(before);
+        self.settle();
     }
 
     pub(super) fn write(&mut self, position: u64, bytes: &[u8]) {
@@ -139,9 +141,8 @@ impl Body {
         if length == 0 {
             return;
         }
-        let before = self.cached.len() as u64;
         content.apply(&mut self.cached, position, 0, length);
-        self.account(before);
+        self.hold(self.held.max(self.cached.len() as u64));
         self.heal_sectors(position, length);
         self.pending.push(Pending::Write { position, content });
     }
@@ -154,9 +155,8 @@ impl Body {
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
-        let before = self.cached.len() as u64;
         self.cached.resize(len as usize, 0);
-        self.account(before);
+        self.hold(self.held.max(len));
         self.bad_sectors.retain(|sector| sector * SECTOR_BYTES < len);
         self.pending.push(Pending::SetLen(len));
     }
@@ -169,18 +169,19 @@ impl Body {
                 Pending::Mapped { position, bytes } => Content::Bytes(bytes).apply_all(&mut self.durable, position),
             }
         }
+        self.settle();
     }
 
     /// After a failed sync the kernel marks the pages clean: they stay readable, nothing will ever
     /// write them, and the next sync has nothing to complain about.
     pub(super) fn forget_pending(&mut self) {
         self.pending.clear();
+        self.settle();
     }
 
     /// The power goes: each pending operation survives, vanishes or tears, independently of the
     /// others, and what is left is all there is.
     pub(super) fn power_loss(&mut self, rng: &mut ChaCha12Rng) -> Vec<Settled> {
-        let before = self.cached.len() as u64;
         let mut settled = Vec::new();
         let pending = std::mem::take(&mut self.pending);
         let mut pages = Pages::draw(&pending, rng);
@@ -202,7 +203,7 @@ impl Body {
         }
         settled.extend(pages.settled());
         self.cached.clone_from(&self.durable);
-        self.account(before);
+        self.settle();
         settled
     }
 
@@ -277,19 +278,24 @@ impl Body {
         });
     }
 
-    fn account(&self, before: u64) {
-        let now = self.cached.len() as u64;
-        if now >= before {
-            self.used.fetch_add(now - before, Ordering::Relaxed);
+    /// Nothing is pending any more.
+    fn settle(&mut self) {
+        self.hold(self.cached.len().max(self.durable.len()) as u64);
+    }
+
+    fn hold(&mut self, bytes: u64) {
+        let before = std::mem::replace(&mut self.held, bytes);
+        if bytes >= before {
+            self.used.fetch_add(bytes - before, Ordering::Relaxed);
         } else {
-            self.used.fetch_sub(before - now, Ordering::Relaxed);
+            self.used.fetch_sub(before - bytes, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.cached.len() as u64, Ordering::Relaxed);
+        self.used.fetch_sub(self.held, Ordering::Relaxed);
     }
 }
 
