@@ -117,21 +117,21 @@ impl Supervisor {
         let number = self.nodes[at].machine.number;
         let Some(agent) = self.world.agent(number) else { return };
         let node = agent.node();
+        let seen = node.observe();
         if node.lost_without_a_trace() > 0 {
             self.world.fired("lost_writes_noticed");
         } else if node.is_marked() || node.repaired().is_some() {
             self.world.fired("end_repaired");
-        } else if agent.node().observe().durable_end < end {
+        } else if seen.durable_end < end {
             return;
-        } else if !may_be_harmless
-            && self.world.agent(leader).is_some_and(|agent| agent.node().observe().leads == Some(term))
-        {
+        } else if !may_be_harmless && seen.vote.is_some_and(|vote| vote.term == term) {
+            // By its vote, only the leader of that term has appended to it since.
             let what = format!(
                 "the disk of node {number} has lost entries before {end} that node {leader} has its word for, and nobody says so"
             );
             return self.world.complain("recovery", what);
         }
-        // Or whoever knew leads no more.
+        // Or whoever knew did not lead any more.
         self.lost_writes = None;
         self.after_ms(SEE_HEALED_MS, Action::SeeHealed { at, was_sound: false });
     }
