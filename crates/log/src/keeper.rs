@@ -4,7 +4,7 @@
 //! but puts it in its place ([`crate::Writer::adopt`]). The one that is written to is closed first.
 
 use crate::config::Config;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryId};
 use crate::error::{OpenError, WriteError};
 use crate::index::Row;
 use crate::layout::StoreHeader;
@@ -47,6 +47,8 @@ pub struct Ailing {
     segment: Arc<Segment>,
     /// Index after its last entry.
     end: u64,
+    /// Its last entry, as the next segment's state has it.
+    last: Option<EntryId>,
     part: Part,
 }
 
@@ -88,7 +90,7 @@ impl Keeper {
         let Some(next) = segments.get(after) else {
             return Ok(if index < segment.next_index() { Examined::Open } else { Examined::Gone });
         };
-        let end = next.first_index;
+        let (end, last) = (next.first_index, next.before.last);
         let mut part = Part::take(&*self.disk, &self.dir, segment.first_index)?;
         part.state_damaged = !segment.state_is_there(&*self.disk);
         part.state = Some(segment.before.clone());
@@ -98,7 +100,7 @@ impl Keeper {
             Some(header) if part.is_sound() && part.sound_to() >= end && !part.state_damaged => {
                 Ok(Examined::Sound(Box::new(Remade { segment, end, header, written: None, state_lost: false })))
             }
-            _ => Ok(Examined::Ailing(Box::new(Ailing { keeper: self.clone(), segment, end, part }))),
+            _ => Ok(Examined::Ailing(Box::new(Ailing { keeper: self.clone(), segment, end, last, part }))),
         }
     }
 }
@@ -120,7 +122,11 @@ impl Ailing {
 
     /// Entries of it that are lost, in order.
     pub fn missing(&self) -> Vec<Missing> {
-        missing_of([(&self.part, self.end)].into_iter())
+        let mut missing = missing_of([(&self.part, self.end)].into_iter());
+        for gap in &mut missing {
+            gap.then = gap.then.or(self.last);
+        }
+        missing
     }
 
     /// Writes the segment anew, durably, beside its files: from what is left of them, and from `copies`, which are held
@@ -130,7 +136,7 @@ impl Ailing {
     /// [`OpenError::BadCopy`] if a copy is not what was there, or one is lacking; [`OpenError::Io`] names the file.
     /// Nothing but a temporary file is left then.
     pub fn remake(&self, copies: &BTreeMap<u64, Entry>) -> Result<Box<Remade>, OpenError> {
-        let Ailing { keeper, segment, end, part } = self;
+        let Ailing { keeper, segment, end, part, .. } = self;
         let Keeper { disk, dir, config, .. } = keeper;
         let new = StoreHeader { first_index: segment.first_index, salt: config.salt, owner: config.owner };
         let header = part.header.unwrap_or(new);

@@ -219,13 +219,13 @@ impl Healing {
         let is_missing = |index: &u64| missing.iter().any(|gap| (gap.from..gap.to).contains(index));
         case.copies.retain(|index, _| is_missing(index));
         for gap in &missing {
-            let mut from = gap.from;
+            let (mut from, mut before) = (gap.from, gap.before);
             while from < gap.to {
-                if case.copies.contains_key(&from) {
-                    from += 1;
+                if let Some(copy) = case.copies.get(&from) {
+                    (from, before) = (from + 1, Some(copy.id));
                     continue;
                 }
-                let asked = Asked { entries: from..gap.to, before: None, then: None, committed: true };
+                let asked = Asked { entries: from..gap.to, before, then: gap.then, committed: true };
                 let about = format!("{damaged}, and lacks entries {from}..{}", gap.to);
                 if !others.is_empty() {
                     self.suspect(ailing.first_index()).await;

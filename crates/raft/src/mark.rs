@@ -20,7 +20,7 @@ use crate::leader::Leading;
 use crate::node::Node;
 use crate::peer::why_not;
 use crate::status::{Role, Status};
-use crate::types::{LogId, Vote};
+use crate::types::{LogId, Vote, entry_id};
 use crate::wire::from_log_id;
 use seedlog_api::raft_v1 as v1;
 use seedlog_log::{Command, Identity, OpenError, small_file};
@@ -117,17 +117,18 @@ impl Marked {
         self.lost_without_a_trace.load(Ordering::Relaxed)
     }
 
-    /// From now on, and after the next start, too.
-    ///
-    /// # Errors
-    /// With the file and the reason.
-    async fn set(&self) -> Result<(), StartError> {
-        // Of an earlier mark: what they were told of is over.
-        self.wants.send(None);
-        self.told.send(None);
-        self.is_marked.send(true);
-        let file = self.file.clone();
-        blocking(move || file.set()).await
+    /// From now on. No leader is told, and none may append, before that is durable: see [`follow`].
+    fn begin(&self) -> bool {
+        self.is_marked.send_if_modified(|is_marked| {
+            let begins = !*is_marked;
+            if begins {
+                // Of an earlier mark: what they were told of is over.
+                self.wants.send(None);
+                self.told.send(None);
+            }
+            *is_marked = true;
+            begins
+        })
     }
 
     /// # Errors
@@ -157,33 +158,37 @@ impl Node {
     ///
     /// # Errors
     /// If the node is marked, or is so from now on, and the leader does not know yet what that means.
-    pub(crate) async fn may_append(&self, leader: &Vote, acknowledged: Option<v1::LogId>) -> Result<(), Refusal> {
+    pub(crate) fn may_append(&self, leader: &Vote, acknowledged: Option<v1::LogId>) -> Result<(), Refusal> {
         if let Some(acknowledged) = acknowledged {
-            self.look_for(from_log_id(acknowledged), leader).await;
+            self.look_for(from_log_id(acknowledged), leader);
         }
         self.marked().may_append(leader)
     }
 
     /// A leader knows that this node has acknowledged all up to `acknowledged`. If that is not here any more, the disk has
     /// lost it without a trace, and the node is marked.
-    async fn look_for(&self, acknowledged: LogId, leader: &Vote) {
+    fn look_for(&self, acknowledged: LogId, leader: &Vote) {
         // In this order: whoever takes entries back here that others gave has this node's vote before.
         let last = self.store().tail().last();
         let is_outvoted = self.store().vote().is_some_and(|vote| vote.leader_id.term > leader.leader_id.term);
-        if is_outvoted || self.is_marked() || last.is_some_and(|last| last.index >= acknowledged.index) {
+        let acknowledged = entry_id(&acknowledged);
+        // With a later entry of that term it has all before it, too.
+        if is_outvoted || last >= Some(acknowledged) || !self.marked().begin() {
             return;
         }
-        let lost = acknowledged.index + 1 - last.map_or(0, |last| last.index + 1);
+        self.stands(false);
+        let lost = (acknowledged.index + 1).saturating_sub(last.map_or(0, |last| last.index + 1)).max(1);
         self.marked().lost_without_a_trace.fetch_add(lost, Ordering::Relaxed);
         tracing::error!(
-            ends_at = last.map(|last| last.index),
-            acknowledged = acknowledged.index,
+            last = last.map(|last| last.to_string()),
+            acknowledged = acknowledged.to_string(),
             "this node's log ends before what it has acknowledged: its disk has lost that without a trace, and may do so again"
         );
-        self.raft().runtime_config().elect(false);
-        if let Err(error) = self.marked().set().await {
-            self.fail(error);
-        }
+    }
+
+    fn stands(&self, may_stand: bool) {
+        self.peers().may_stand(may_stand);
+        self.raft().runtime_config().elect(may_stand);
     }
 
     /// Another node's log is shorter than what it acknowledged to this leader, or is so no more. Returns the term in which
@@ -207,6 +212,10 @@ pub async fn follow(node: Node) {
     let mut is_marked = node.marked().is_marked.subscribe();
     let settling = async {
         while is_marked.wait_for(|is_marked| *is_marked).await.is_ok() {
+            let file = node.marked().file.clone();
+            if let Err(error) = blocking(move || file.set()).await {
+                return node.fail(error);
+            }
             tracing::warn!(
                 "the end of this node's log is lost: it gives no votes until it has all again that it may have acknowledged"
             );
@@ -271,7 +280,7 @@ async fn settle(node: &Node) {
         tracing::warn!(%error, "the mark cannot be removed");
     }
     node.marked().is_marked.send(false);
-    node.raft().runtime_config().elect(true);
+    node.stands(true);
     tracing::info!("this node has all again that it may have acknowledged: it votes");
     let told = *node.marked().told.borrow();
     if let Some(leader) = told

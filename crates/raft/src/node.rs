@@ -121,7 +121,8 @@ impl Node {
             pause: config.heartbeat,
         };
         let Ready { opened, vote, mut is_marked, repaired } = opener.open().await?;
-        openraft_config.enable_elect = !is_marked;
+        // Not before it is known what the log has lost.
+        openraft_config.enable_elect = false;
         let recovered = opened.recovered;
         if let Some(torn) = &recovered.torn {
             tracing::warn!(%torn, "an unfinished last write was cut");
@@ -170,22 +171,24 @@ impl Node {
         let raft = Raft::new(config.node_id, Arc::new(openraft_config), peers.clone(), store.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
 
-        let alone_since = only_voter_since(&raft, config.node_id).await?;
-        // Of a later term than that, this node's vote is for another: so others voted, too, and this log has lost that they do.
+        let is_alone = is_only_voter(&raft, config.node_id).await?;
         let followed = vote.map(|vote| vote.leader_id).filter(|other| other.voted_for != config.node_id);
-        if let (Some(other), Some(since), false) = (followed, alone_since, is_marked)
-            && other.term > since
+        if let (Some(other), true, false) = (followed, is_alone, is_marked)
+            && Some(other.term) > recovered.last.map(|last| last.term)
+            && !did_vote(&raft, other.voted_for).await?
         {
+            // So others voted, and this log has lost that they do.
             tracing::error!(
                 term = other.term,
                 voted_for = format!("{:016x}", other.voted_for),
                 "this node's log says that nobody else votes, and it has voted for another since: its disk has lost the end of the log"
             );
-            raft.runtime_config().elect(false);
             let mark_file = mark_file.clone();
             blocking(move || mark_file.set()).await?;
             is_marked = true;
         }
+        peers.may_stand(!is_marked);
+        raft.runtime_config().elect(!is_marked);
 
         let mut pristine = recovered.last.is_none() && vote.is_none() && !is_marked;
         if pristine && config.bootstrap {
@@ -193,13 +196,13 @@ impl Node {
             let initialized = raft.initialize(BTreeMap::from([(config.node_id, me)])).await;
             initialized.map_err(|error| StartError::Raft(error.to_string()))?;
             pristine = false;
-        } else if alone_since.is_some() && !is_marked {
+        } else if is_alone && !is_marked {
             // Nobody else could win, or object: no need to wait for the timeout.
             raft.trigger().elect(false).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         }
 
         // Alone, it waits for nobody's heartbeat.
-        if only_voter_since(&raft, config.node_id).await?.is_none()
+        if !is_only_voter(&raft, config.node_id).await?
             && let Some(least) = pace.heartbeat_least()
         {
             let (sync, heartbeat) = (pace.sync.unwrap_or_default(), pace.heartbeat);
@@ -487,14 +490,19 @@ impl Node {
     }
 }
 
-/// The term in which it was made so, if nobody else votes. Asks Raft itself: its metrics say nothing yet this early.
-async fn only_voter_since(raft: &Raft, node_id: u64) -> Result<Option<u64>, StartError> {
-    let since = move |state: &openraft::RaftState<TypeConfig>| {
-        let membership = state.membership_state.effective();
-        let is_only = membership.voter_ids().eq([node_id]);
-        is_only.then(|| membership.log_id().as_ref().map_or(0, |id| types::entry_id(id).term))
+/// Asks Raft itself: its metrics say nothing yet this early.
+async fn is_only_voter(raft: &Raft, node_id: u64) -> Result<bool, StartError> {
+    let only =
+        move |state: &openraft::RaftState<TypeConfig>| state.membership_state.effective().voter_ids().eq([node_id]);
+    raft.with_raft_state(only).await.map_err(|fatal| StartError::Raft(fatal.to_string()))
+}
+
+/// Whether it voted by the membership before the newest in the log: then it may have led while it was taken out.
+async fn did_vote(raft: &Raft, node_id: u64) -> Result<bool, StartError> {
+    let voted = move |state: &openraft::RaftState<TypeConfig>| {
+        state.membership_state.committed().voter_ids().any(|voter| voter == node_id)
     };
-    raft.with_raft_state(since).await.map_err(|fatal| StartError::Raft(fatal.to_string()))
+    raft.with_raft_state(voted).await.map_err(|fatal| StartError::Raft(fatal.to_string()))
 }
 
 fn reason_of(fatal: &Fatal<TypeConfig>) -> StopReason {

@@ -6,7 +6,7 @@
 //! that it loses, and that is committed.
 
 use super::damage::{GROUP_DIR, SEE_HEALED_MS, is_store};
-use super::lost_end::newest_store;
+use super::lost_end::{first_store, newest_store};
 use super::{Action, Supervisor, Version};
 use crate::machine::Machine;
 use crate::plan::Damage;
@@ -39,8 +39,8 @@ pub(super) struct Lost {
     at: usize,
     leader: u32,
     term: u64,
-    /// Index after its last entry.
-    end: u64,
+    /// Its last entry.
+    last: EntryId,
     /// It may have lost nothing.
     may_be_harmless: bool,
 }
@@ -67,7 +67,7 @@ impl Supervisor {
         if now_ns() >= earlier.until_ns || !machine.is_up() || machine.life() != earlier.life {
             return;
         }
-        let Some((leader, term, end)) = self.may_lose(&earlier) else {
+        let Some((leader, term, last)) = self.may_lose(&earlier) else {
             return self.after_ms(LOOK_EVERY_MS, Action::LoseWrites(earlier));
         };
         let Earlier { at, files, down_ms, seed, what, .. } = earlier;
@@ -83,16 +83,16 @@ impl Supervisor {
         } else {
             go_back(disk, files);
             self.world
-                .event(format!("node {number} has lost what it wrote, without a trace, of what it had up to {end}"));
+                .event(format!("node {number} has lost what it wrote, without a trace, of what it had up to {last}"));
             self.world.fired(HAPPENED);
             self.hurt = Some(at);
         }
-        self.lost_writes = Some(Lost { at, leader, term, end, may_be_harmless: what.is_some() });
+        self.lost_writes = Some(Lost { at, leader, term, last, may_be_harmless: what.is_some() });
     }
 
-    /// The leader and its term, and where the node's log ends now, if nothing but the end of its log would be lost, the leader
+    /// The leader and its term, and the last entry of the node's log, if nothing but the end of its log would be lost, the leader
     /// has its word for some of that, and enough others have all of it.
-    fn may_lose(&self, earlier: &Earlier) -> Option<(u32, u64, u64)> {
+    fn may_lose(&self, earlier: &Earlier) -> Option<(u32, u64, EntryId)> {
         self.untouched()?;
         let (leader, leading) = self.world.leader()?;
         let leading = leading.node().observe();
@@ -104,16 +104,20 @@ impl Supervisor {
         if leader == *number || !has_its_word || !all_of_today || !only_the_log_grew(disk, &earlier.files) {
             return None;
         }
-        let end = seen.last?.index + 1;
+        let last = seen.last?;
         let others = self.world.agents().into_iter().filter(|(other, _)| other != number);
         let seen_of_others = others.map(|(_, agent)| agent.node().observe());
-        let has_all = seen_of_others.filter(|other| other.durable_end >= end && other.committed >= seen.last);
-        (has_all.count() > self.nodes.len() / 2).then_some((leader, leading.leads?, end))
+        let has_all = seen_of_others.filter(|other| other.durable_end > last.index && other.committed >= Some(last));
+        // A log of which nothing is left is not begun anew.
+        if earlier.what == Some(Damage::Lost) && newest_store(disk)? == first_store(disk)? {
+            return None;
+        }
+        (has_all.count() > self.nodes.len() / 2).then_some((leader, leading.leads?, last))
     }
 
     /// Whether the node was told what it lost.
     pub(super) fn see_lost_writes(&mut self) {
-        let Some(Lost { at, leader, term, end, may_be_harmless }) = self.lost_writes else { return };
+        let Some(Lost { at, leader, term, last, may_be_harmless }) = self.lost_writes else { return };
         let number = self.nodes[at].machine.number;
         let Some(agent) = self.world.agent(number) else { return };
         let node = agent.node();
@@ -122,12 +126,12 @@ impl Supervisor {
             self.world.fired("lost_writes_noticed");
         } else if node.is_marked() || node.repaired().is_some() {
             self.world.fired("end_repaired");
-        } else if seen.durable_end < end {
+        } else if seen.last < Some(last) || seen.durable_end <= last.index {
             return;
         } else if !may_be_harmless && seen.vote.is_some_and(|vote| vote.term == term) {
             // By its vote, only the leader of that term has appended to it since.
             let what = format!(
-                "the disk of node {number} has lost entries before {end} that node {leader} has its word for, and nobody says so"
+                "the disk of node {number} has lost entries up to {last} that node {leader} has its word for, and nobody says so"
             );
             return self.world.complain("recovery", what);
         }

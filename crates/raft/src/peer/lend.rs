@@ -70,6 +70,8 @@ pub struct Asked {
 struct Here {
     committed: Option<u64>,
     before: Option<EntryId>,
+    /// The last one that is asked for.
+    last: Option<EntryId>,
     then: Option<EntryId>,
 }
 
@@ -115,13 +117,19 @@ impl Asked {
         self.entries.end - 1
     }
 
+    /// What the last one was, for certain: terms grow along a log, and what lies on both sides is of the same.
+    fn last_id(&self) -> Option<EntryId> {
+        let term = self.then?.term;
+        self.before.filter(|before| before.term == term).map(|_| EntryId { term, index: self.last() })
+    }
+
     /// Whether what this log has is what the asking node lost.
     ///
     /// Two logs that have one entry in common have all before it in common; and what is committed at an index is the
     /// same everywhere.
     fn check(&self, here: Here) -> Result<(), Not> {
         let committed_here = here.committed >= Some(self.last());
-        if self.committed && committed_here {
+        if self.committed && committed_here || here.last.is_some() && here.last == self.last_id() {
             return Ok(());
         }
         let Some(link) = self.then.or(self.before) else {
@@ -194,8 +202,10 @@ async fn lend(source: &impl Source, asked: &Asked) -> Result<Vec<Entry>, Not> {
 }
 
 async fn look(source: &impl Source, asked: &Asked) -> Result<Here, Not> {
+    let is_committed = asked.committed && source.committed() >= Some(asked.last());
     Ok(Here {
         before: id_at(source, asked.before).await?,
+        last: id_at(source, asked.last_id().filter(|_| !is_committed)).await?,
         then: id_at(source, asked.then).await?,
         // Last: what is committed stays.
         committed: source.committed(),
@@ -236,16 +246,25 @@ mod tests {
         let asked = asked(id(1, 4), id(2, 8), false);
         assert_eq!(asked.check(Here { then: id(2, 8), ..Here::default() }), Ok(()));
         // Not even what is committed here, if the asking node goes on with something else.
-        let other = Here { committed: Some(9), before: id(1, 4), then: id(3, 8) };
+        let other = Here { committed: Some(9), before: id(1, 4), then: id(3, 8), last: None };
         assert_eq!(asked.check(other), Err(Not::Superseded(8)));
         assert!(is_given(&asked.check(Here { committed: Some(7), ..other })));
-        assert!(is_given(&asked.check(Here { committed: Some(9), before: id(1, 4), then: None })));
+        assert!(is_given(&asked.check(Here { committed: Some(9), before: id(1, 4), ..Here::default() })));
+    }
+
+    #[test]
+    fn what_lies_between_two_of_one_term_is_given_by_whoever_has_the_last_of_it_in_that_term() {
+        let between = asked(id(2, 4), id(2, 8), true);
+        assert_eq!(between.check(Here { before: id(2, 4), last: id(2, 7), committed: Some(4), then: None }), Ok(()));
+        assert!(is_given(&between.check(Here { before: id(2, 4), last: id(1, 7), committed: Some(4), then: None })));
+        let of_two = asked(id(1, 4), id(2, 8), true);
+        assert!(is_given(&of_two.check(Here { before: id(1, 4), last: id(2, 7), committed: Some(4), then: None })));
     }
 
     #[test]
     fn at_the_end_of_a_log_what_was_committed_there_is_given_behind_a_common_entry() {
         let asked = asked(id(2, 4), None, false);
-        let same = Here { committed: Some(7), before: id(2, 4), then: None };
+        let same = Here { committed: Some(7), before: id(2, 4), ..Here::default() };
         assert_eq!(asked.check(same), Ok(()));
         assert!(is_given(&asked.check(Here { committed: Some(6), ..same })));
         let other = Here { before: id(3, 4), ..same };

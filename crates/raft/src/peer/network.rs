@@ -24,6 +24,7 @@ use seedlog_runtime::{clock, select};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -49,11 +50,25 @@ pub struct Peers {
     /// For single calls, by node; each with the address it goes to.
     clients: Arc<Mutex<BTreeMap<u64, (String, Client)>>>,
     acknowledged: Acknowledged,
+    /// Whether others may be asked for their votes.
+    may_stand: Arc<AtomicBool>,
 }
 
 impl Peers {
     pub fn new(me: Identity, addresses: Addresses, patience: Duration) -> Peers {
-        Peers { me, addresses, patience, clients: Arc::default(), acknowledged: Acknowledged::default() }
+        Peers {
+            me,
+            addresses,
+            patience,
+            clients: Arc::default(),
+            acknowledged: Acknowledged::default(),
+            may_stand: Arc::default(),
+        }
+    }
+
+    /// openraft goes on with an election that it has begun; no vote counts any more that was asked for before.
+    pub fn may_stand(&self, may_stand: bool) {
+        self.may_stand.store(may_stand, Ordering::Relaxed);
     }
 
     pub fn route(&self, to: u64) -> Option<v1::Route> {
@@ -210,12 +225,20 @@ impl Link {
         }
     }
 
+    fn stands(&self) -> Result<(), Failure> {
+        match self.peers.may_stand.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Unreachable::from_string("this node has lost the end of its log, and does not stand").into()),
+        }
+    }
+
     async fn ask_for_vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
         longest: Duration,
         pre: bool,
     ) -> Result<VoteResponse<TypeConfig>, Failure> {
+        self.stands()?;
         let mut client = self.client()?;
         let voted = if pre {
             let request = v1::PreVoteRequest { route: self.route(), ..wire::pre_vote(&request) };
@@ -224,6 +247,7 @@ impl Link {
             let request = v1::VoteRequest { route: self.route(), ..wire::vote(&request) };
             wire::from_voted(self.call(RPCTypes::Vote, longest, client.vote(request)).await?)
         };
+        self.stands()?;
         voted.map_err(|malformed| self.malformed(malformed))
     }
 }

@@ -119,7 +119,7 @@ impl Raft for Service {
         let (first, rest) = opened(request).await?;
         let node = self.node(first.route.as_ref())?;
         let leader = wire::from_ballot(first.leader)?;
-        node.may_append(&leader, first.acknowledged).await?;
+        node.may_append(&leader, first.acknowledged)?;
         let answers = append::serve(node.clone(), again(first, rest)).take_until(node.clone().quiet());
         Ok(Response::new(wire_stream(answers).boxed()))
     }
@@ -147,7 +147,7 @@ impl Raft for Service {
         let request = received(request)?;
         let node = self.node(request.route.as_ref())?;
         let leader = wire::from_ballot(request.leader)?;
-        node.may_append(&leader, request.acknowledged).await?;
+        node.may_append(&leader, request.acknowledged)?;
         let checkpoint = Checkpoint::decode(&request.checkpoint);
         let snapshot = checkpoint.and_then(types::snapshot_of);
         let snapshot =

@@ -19,6 +19,13 @@ pub(super) enum Change {
 }
 
 impl Change {
+    fn gives(&self, wanted: &str) -> bool {
+        match self {
+            Change::Link { name, .. } | Change::Rename { to: name, .. } => name == wanted,
+            Change::Unlink { .. } => false,
+        }
+    }
+
     fn apply(&self, names: &mut BTreeMap<String, Node>) {
         match self {
             Change::Link { name, node } => {
@@ -51,6 +58,7 @@ impl Directory {
     pub(super) fn lose(&mut self, name: &str) {
         self.current.remove(name);
         self.durable.remove(name);
+        self.pending.retain(|change| !change.gives(name));
     }
 
     pub(super) fn sync(&mut self) {
