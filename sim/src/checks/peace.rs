@@ -161,6 +161,7 @@ mod tests {
             voters_since: None,
             hands_over: false,
             learners: vec![],
+            matched: BTreeMap::new(),
         }
     }
 

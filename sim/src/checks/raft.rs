@@ -264,6 +264,7 @@ mod tests {
             voters_since: id(1, 1),
             hands_over: false,
             learners: vec![],
+            matched: BTreeMap::new(),
         }
     }
 
