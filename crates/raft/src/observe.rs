@@ -30,6 +30,8 @@ pub struct Observation {
     pub purged: Option<EntryId>,
     /// Index after the last entry that is surely on its disk.
     pub durable_end: u64,
+    /// It has lost the end of its log, and gives no votes: as if it still had what it has acknowledged.
+    pub marked: bool,
     /// Grows with each truncation, and each snapshot that takes the log's place; from 0 at each start.
     pub cuts: u64,
     pub committed: Option<EntryId>,
@@ -69,6 +71,7 @@ impl Node {
             last: tail.last(),
             purged: tail.purged(),
             durable_end: tail.durable_end(),
+            marked: self.is_marked(),
             cuts: tail.epoch(),
             // Raft publishes what it knows a little later than it tells the log.
             committed: metrics.local_committed.max(self.store().committed()).as_ref().map(entry_id),

@@ -154,6 +154,7 @@ mod tests {
             last: None,
             purged: None,
             durable_end: 0,
+            marked: false,
             cuts: 0,
             committed: None,
             applied: None,

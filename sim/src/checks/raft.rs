@@ -48,9 +48,11 @@ impl Raft {
             self.entries(node)?;
             self.members(node)?;
             let learner = node.learners.contains(&node.node_id);
+            // Its acknowledgement counts: nobody is elected by it who has less.
+            let had = self.nodes.get(&node.node_id).filter(|_| node.marked).map_or(0, |seen| seen.durable_end);
             let seen = Seen {
                 vote: node.vote,
-                durable_end: node.durable_end,
+                durable_end: node.durable_end.max(had),
                 last: node.last,
                 committed: node.committed,
                 cuts: node.cuts,
@@ -257,6 +259,7 @@ mod tests {
             last: id(last.0, last.1),
             purged: None,
             durable_end: last.1 + 1,
+            marked: false,
             cuts: 0,
             committed: id(committed.0, committed.1),
             applied: id(committed.0, committed.1),
@@ -354,6 +357,21 @@ mod tests {
         let behind = |node_id, end| Observation { durable_end: end, ..node(node_id, (1, 5), (1, 4)) };
         assert_eq!(sees(&[&[behind(2, 6), behind(3, 5), leader()]]), Ok(()));
         assert!(sees(&[&[behind(2, 5), behind(3, 5), leader()]]).is_err());
+    }
+
+    #[test]
+    fn who_has_lost_the_end_of_its_log_counts_as_before_if_it_is_marked() {
+        let before = || [node(2, (1, 5), (1, 4)), node(3, (1, 4), (1, 4)), leads(node(1, (1, 5), (1, 4)), 1)];
+        let leader = || leads(node(1, (1, 5), (1, 5)), 1);
+        let lost = |marked| Observation { durable_end: 3, marked, ..node(2, (1, 2), (1, 2)) };
+        let now = |marked| {
+            let mut raft = Raft::default();
+            raft.see(&before()).unwrap();
+            raft.ended(2);
+            raft.see(&[lost(marked), node(3, (1, 4), (1, 4)), leader()])
+        };
+        assert_eq!(now(true), Ok(()));
+        assert!(now(false).is_err());
     }
 
     #[test]
