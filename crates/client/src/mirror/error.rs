@@ -78,6 +78,10 @@ impl MirrorError {
             Error::Server(ApiError::SequenceTooOld { .. } | ApiError::SequenceGap { .. }) => {
                 MirrorError::OutOfStep { error: last.clone() }
             }
+            // What may be there is not parted, or it could be there twice. From where the copy then ends it is.
+            Error::Server(ApiError::BatchTooLarge { .. }) if matches!(error, Error::Unsettled { .. }) => {
+                MirrorError::OutOfStep { error: last.clone() }
+            }
             last if last.is_passing() => MirrorError::Call { side: Side::Destination, error: last.clone() },
             last => MirrorError::Refused { offset, error: last.clone() },
         }
@@ -108,6 +112,13 @@ mod tests {
 
     fn unsettled(last: Error) -> Error {
         Error::Unsettled { after: Duration::ZERO, last: Box::new(last) }
+    }
+
+    #[test]
+    fn a_batch_that_is_too_large_and_may_be_there_is_tried_from_where_the_copy_ends() {
+        let too_large = Error::Server(ApiError::BatchTooLarge { bytes: 2, max: 1 });
+        assert!(matches!(MirrorError::delivery(7, unsettled(too_large.clone())), MirrorError::OutOfStep { .. }));
+        assert!(matches!(MirrorError::delivery(7, too_large), MirrorError::Refused { offset: 7, .. }));
     }
 
     #[test]
