@@ -28,6 +28,8 @@ pub struct Healed {
     pub segments: u64,
     /// That others gave; what was left is not counted.
     pub entries: u64,
+    /// How often it was given up to have back what is lost, since nobody has it. Whoever reads there next tries again.
+    pub given_up: u64,
 }
 
 struct Ask {
@@ -152,7 +154,10 @@ impl Healing {
             for mut case in std::mem::take(&mut cases) {
                 let answer = match self.attempt(&mut case, &fold).await {
                     Attempt::Healed => Ok(()),
-                    Attempt::Never(why) => Err(why),
+                    Attempt::Never(why) => {
+                        self.seen.healed.send_modify(|healed| healed.given_up += 1);
+                        Err(why)
+                    }
                     Attempt::Waits(why) => {
                         if case.said != why {
                             tracing::warn!("{why}");

@@ -16,6 +16,7 @@ use crate::status::{self, Status};
 use crate::stop::{Stop, StopReason};
 use crate::store::{Held, Store};
 use crate::tail::Tail;
+use crate::tally::Tally;
 use crate::trim;
 use crate::types::{self, Peer, Raft, TypeConfig};
 use crate::vote::VoteFile;
@@ -72,6 +73,7 @@ struct Inner {
     pristine: bool,
     marked: Marked,
     repaired: Option<usize>,
+    tally: Tally,
 }
 
 impl Node {
@@ -108,7 +110,7 @@ impl Node {
         log_config.owner = owner;
         let vote_file = VoteFile::new(disk.clone(), &group_dir, owner);
         let mark_file = MarkFile::new(disk.clone(), &group_dir, owner);
-        let addresses = outside.addresses.clone();
+        let (addresses, tally) = (outside.addresses.clone(), outside.tally.clone());
         let peers = Peers::new(owner, addresses.clone(), config.patience());
         let opener = Opener {
             disk: disk.clone(),
@@ -253,6 +255,7 @@ impl Node {
             pristine,
             marked: Marked::new(mark_file, is_marked),
             repaired,
+            tally,
         };
         let node = Node { inner: Arc::new(inner) };
         drop(spawn(crate::retention::follow(node.clone())));
@@ -338,6 +341,16 @@ impl Node {
     /// What was lost and put right since it started.
     pub fn healed(&self) -> Healed {
         self.store().healer().healed()
+    }
+
+    /// For how long something has been found to be lost that it has not got back yet, and still tries to.
+    pub fn ailing(&self) -> Option<Duration> {
+        self.store().healer().ailing().borrow().map(clock::Instant::elapsed)
+    }
+
+    /// What it counts beside.
+    pub fn tally(&self) -> &Tally {
+        &self.inner.tally
     }
 
     /// The heartbeat, and what a sync took when this node started.

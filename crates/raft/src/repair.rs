@@ -9,6 +9,7 @@ use crate::addresses::Addresses;
 use crate::error::StartError;
 use crate::mark::MarkFile;
 use crate::peer::Peers;
+use crate::tally::Tally;
 use crate::types::{self, Vote};
 use crate::vote::VoteFile;
 use asking::Asking;
@@ -34,11 +35,14 @@ pub struct Outside {
     pub hears: bool,
     /// Set while it repairs its log.
     pub repairing: watch::Sender<Option<Repairing>>,
+    /// Where it counts, from here on until it has stopped.
+    pub tally: Tally,
 }
 
 impl Default for Outside {
     fn default() -> Outside {
-        Outside { addresses: Addresses::default(), hears: false, repairing: watch::channel(None).0 }
+        let (addresses, repairing) = (Addresses::default(), watch::channel(None).0);
+        Outside { addresses, hears: false, repairing, tally: Tally::default() }
     }
 }
 
@@ -49,6 +53,7 @@ pub struct Repairing {
     pub about: String,
     pub(crate) me: Identity,
     pub(crate) lender: Arc<Lender>,
+    pub(crate) tally: Tally,
 }
 
 /// Opens a group's log, and repairs it first if it must be.
@@ -99,6 +104,7 @@ impl Opener {
         loop {
             let error = match self.try_open().await {
                 Ok((opened, vote, is_marked)) => {
+                    self.outside.tally.is_repairing(false);
                     let repaired = repair.before.map(|_| repair.fetched);
                     if let Some(entries) = repaired {
                         tracing::info!(entries, "the log is whole again");
@@ -110,6 +116,7 @@ impl Opener {
                 Err(error) => return Err(error),
             };
             tracing::warn!(%error, "the log needs repair");
+            self.outside.tally.is_repairing(true);
             if !self.repair(&mut repair).await? {
                 return Err(error);
             }

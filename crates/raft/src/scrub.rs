@@ -71,6 +71,7 @@ async fn step(node: &Node, scrub: &mut Scrub) -> Result<Scrubbed, StopReason> {
     })
     .await;
     *scrub = back;
+    node.tally().scrubbed(&scrubbed);
     Ok(scrubbed)
 }
 

@@ -22,7 +22,8 @@ pub struct Instant {
     nanos: i64,
 }
 
-/// Milliseconds since 1970. May jump, in both directions: only the log's append times come from it.
+/// Milliseconds since 1970. May jump, in both directions: only the log's append times come from it, and what people
+/// are told.
 pub fn wall_ms() -> u64 {
     source::wall_ms()
 }

@@ -4,6 +4,7 @@ use super::lend::{self, Asked};
 use super::{append, forward};
 use crate::node::Node;
 use crate::repair::Repairing;
+use crate::tally::Tally;
 use crate::types::{self, TypeConfig};
 use crate::wire;
 use futures_util::stream::BoxStream;
@@ -22,12 +23,14 @@ use tonic::{Request, Response, Status, Streaming};
 /// Adds `raft.v1.RaftService` to what a listener serves.
 pub fn add_peer_service(services: Services, node: Node) -> Services {
     let me = Identity { cluster_id: node.config().cluster_id, node_id: node.config().node_id };
-    add(services, Service { me, has: Has::Node(node) })
+    let tally = node.tally().clone();
+    add(services, Service { me, has: Has::Node(node), tally })
 }
 
 /// Adds that part of `raft.v1.RaftService` that a node can answer while it repairs its log.
 pub fn add_lending_service(services: Services, repairing: &Repairing) -> Services {
-    add(services, Service { me: repairing.me, has: Has::Lender(repairing.lender.clone()) })
+    let Repairing { me, lender, tally, .. } = repairing.clone();
+    add(services, Service { me, has: Has::Lender(lender), tally })
 }
 
 fn add(services: Services, service: Service) -> Services {
@@ -39,6 +42,7 @@ fn add(services: Services, service: Service) -> Services {
 struct Service {
     me: Identity,
     has: Has,
+    tally: Tally,
 }
 
 #[derive(Clone)]
@@ -219,9 +223,11 @@ impl Raft for Service {
         let request = received(request)?;
         self.check(request.route.as_ref())?;
         let asked = Asked::of(&request)?;
-        answer(match &self.has {
+        let lent = match &self.has {
             Has::Node(node) => lend::answer(node.store(), &asked).await,
             Has::Lender(lender) => lend::answer(lender, &asked).await,
-        })
+        };
+        self.tally.lent(lent.entries.len());
+        answer(lent)
     }
 }

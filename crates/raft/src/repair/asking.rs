@@ -1,6 +1,6 @@
 //! What is asked of others for a damaged log, and what their answers are worth.
 
-use super::{Opener, Repair, Repairing};
+use super::{Opener, Outside, Repair, Repairing};
 use crate::peer::{Asked, understand, why_not};
 use seedlog_api::raft_v1 as v1;
 use seedlog_log::{Checkpoint, Entry, Lacking, Lender};
@@ -48,6 +48,7 @@ impl Asking<'_> {
                 match self.ask(&asked, repair).await {
                     Answer::Entries(entries) => {
                         repair.fetched += entries.len();
+                        self.opener.outside.tally.repaired(entries.len());
                         bytes += entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
                         repair.remedy.copies.extend(entries.into_iter().map(|entry| (entry.id.index, entry)));
                     }
@@ -131,11 +132,11 @@ impl Asking<'_> {
     }
 
     fn tell(&self, about: String) {
-        let repairing = &self.opener.outside.repairing;
+        let Outside { repairing, tally, .. } = &self.opener.outside;
         if repairing.borrow().as_ref().is_none_or(|repairing| repairing.about != about) {
             tracing::info!("{about}");
         }
         let (me, lender) = (self.opener.config.owner, self.lender.clone());
-        repairing.send(Some(Repairing { about, me, lender }));
+        repairing.send(Some(Repairing { about, me, lender, tally: tally.clone() }));
     }
 }
