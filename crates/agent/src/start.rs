@@ -117,7 +117,7 @@ async fn begin(
     let mut node_config = node_config(config, identity, advertised.to_owned());
     node_config.bootstrap = begins;
     node_config.log.create &= !data_dir.has_log();
-    let outside = Outside { hears: gossip.is_some(), ..Outside::default() };
+    let outside = Outside { hears: gossip.is_some(), tally: front.tally().clone(), ..Outside::default() };
     if let Some(gossip) = &gossip {
         let following = follow_addresses(outside.addresses.clone(), identity.cluster_id, gossip.members());
         drop(seedlog_runtime::spawn(following));

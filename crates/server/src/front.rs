@@ -4,6 +4,7 @@
 use crate::service::Service;
 use crate::stopping::Stopping;
 use seedlog_api::ApiError;
+use seedlog_raft::Tally;
 use seedlog_runtime::rpc::Services;
 use seedlog_runtime::watch;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub enum Stage {
         /// What it is about, for people.
         what: String,
         rpc_addr: String,
+        /// What the node has counted so far.
+        tally: Tally,
     },
     Serving(Service),
 }
@@ -33,6 +36,7 @@ impl Stage {
 /// What the listeners serve, in the hand of whoever starts the node.
 pub struct Front {
     rpc_addr: String,
+    tally: Tally,
     stopping: Stopping,
     stage: watch::Sender<Stage>,
     services: watch::Sender<Services>,
@@ -43,10 +47,12 @@ pub struct Front {
 impl Front {
     /// `rpc_addr` is where the node says that it can be reached; `what` is what it is about before it serves.
     pub fn new(rpc_addr: &str, what: &str, stopping: Stopping) -> Front {
-        let stage = watch::channel(Stage::Starting { what: what.to_owned(), rpc_addr: rpc_addr.to_owned() }).0;
+        let (what, rpc_addr, tally) = (what.to_owned(), rpc_addr.to_owned(), Tally::default());
+        let stage = Stage::Starting { what, rpc_addr: rpc_addr.clone(), tally: tally.clone() };
+        let stage = watch::channel(stage).0;
         let healthy = watch::channel(false).0;
         let services = watch::channel(Services::new()).0;
-        let front = Front { rpc_addr: rpc_addr.to_owned(), stopping, stage, services, healthy };
+        let front = Front { rpc_addr, tally, stopping, stage, services, healthy };
         front.also_serve(|services| services);
         front
     }
@@ -65,7 +71,13 @@ impl Front {
 
     /// What it is about now, for people.
     pub fn is_about(&self, what: String) {
-        self.stage.send(Stage::Starting { what, rpc_addr: self.rpc_addr.clone() });
+        let (rpc_addr, tally) = (self.rpc_addr.clone(), self.tally.clone());
+        self.stage.send(Stage::Starting { what, rpc_addr, tally });
+    }
+
+    /// Where the node is to count, so that it is seen from the beginning.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// From here on the log is served, and what `add` adds to it.

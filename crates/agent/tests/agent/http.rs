@@ -1,4 +1,4 @@
-//! HTTP of a node in trouble: what is told to whoever writes, and to whoever asks whether it is well.
+//! HTTP of a node in trouble: what is told to whoever writes, and to whoever asks whether it is well, or for numbers.
 #![cfg(feature = "http")]
 
 use seedlog_agent::{Agent, Config};
@@ -15,7 +15,8 @@ const SOON: Duration = Duration::from_secs(20);
 
 async fn start(disk: &Arc<SimDisk>) -> Agent {
     let any = ([127, 0, 0, 1], 0).into();
-    let config = Config { http_addr: Some(any), ..Config::new("/data".into(), any) };
+    // It is scrubbed when a test says so.
+    let config = Config { http_addr: Some(any), scrub_bytes_per_s: 0, ..Config::new("/data".into(), any) };
     let agent = Agent::start(config, disk.clone()).await.expect("it starts");
     clock::timeout(SOON, agent.node().ready()).await.expect("it is ready soon").expect("it does not stop");
     agent
@@ -75,4 +76,27 @@ async fn a_full_disk_is_no_reason_to_restart_or_to_look_elsewhere() {
     assert!(ask(&agent, "GET /livez", "").starts_with("HTTP/1.1 200"));
     assert!(ask(&agent, "GET /readyz", "").starts_with("HTTP/1.1 200"));
     agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_counts_from_0_when_it_starts_again_in_the_same_process_beside_another() {
+    fn count(agent: &Agent) -> u64 {
+        let answer = ask(agent, "GET /metrics", "");
+        let line = answer.lines().find_map(|line| line.strip_prefix("seedlog_scrub_passes_total "));
+        line.unwrap_or_else(|| panic!("{answer}")).parse().unwrap()
+    }
+    let (disk, other_disk) = (Arc::new(SimDisk::new(1)), Arc::new(SimDisk::new(2)));
+    let other = start(&other_disk).await;
+    other.node().scrub(|_| {}).await.unwrap();
+    for life in 0..2 {
+        let agent = start(&disk).await;
+        assert_eq!(count(&agent), 0, "life {life}");
+        for passes in 1..3 {
+            agent.node().scrub(|_| {}).await.unwrap();
+            assert_eq!(count(&agent), passes, "life {life}");
+        }
+        agent.shutdown().await;
+    }
+    assert_eq!(count(&other), 1);
+    other.shutdown().await;
 }

@@ -22,6 +22,15 @@ pub fn live(service: &Service) -> Result<Response, Failure> {
 
 /// As `grpc.health.v1` has it, and why not.
 pub fn ready(service: &Service) -> Result<Response, Failure> {
+    let reasons = not_ready(service);
+    match reasons.is_empty() {
+        true => Ok(answer::json(&Health { status: "ready" })),
+        false => Err(Failure::NotReady { reasons, what: None }),
+    }
+}
+
+/// Why not; nothing if it is.
+pub fn not_ready(service: &Service) -> Vec<&'static str> {
     let node = service.node();
     let stopped = node.stop_reason();
     let has_leader = node.status().leader_id.is_some();
@@ -32,11 +41,7 @@ pub fn ready(service: &Service) -> Result<Response, Failure> {
         // What was committed before this term is not all applied here.
         ("CATCHING_UP", has_leader && !node.is_ready()),
     ];
-    let reasons: Vec<&str> = reasons.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect();
-    match reasons.is_empty() {
-        true => Ok(answer::json(&Health { status: "ready" })),
-        false => Err(Failure::NotReady { reasons, what: None }),
-    }
+    reasons.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect()
 }
 
 /// A start may take long (a cluster to join must be there first), and a restart would not shorten it.

@@ -1,5 +1,5 @@
 //! HTTP/JSON, for people with curl and for what speaks no gRPC: chapter 1 of the book at `/`, the calls of
-//! `log.v1` under `/v1/`, health. `proto/log/v1/openapi.json` says what there is; [`routes`] is the table.
+//! `log.v1` under `/v1/`, health, metrics. `proto/log/v1/openapi.json` says what there is; [`routes`] is the table.
 //!
 //! Not part of the simulation: it adds no way to the log that gRPC does not have.
 
@@ -13,6 +13,7 @@ mod failure;
 pub mod fuzzing;
 mod health;
 mod listener;
+mod metrics;
 mod openapi;
 mod query;
 mod records;

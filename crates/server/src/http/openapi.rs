@@ -20,7 +20,7 @@ mod tests {
     use crate::http::failure::Failure;
     use crate::http::query::BadQuery;
     use crate::http::routes::ROUTES;
-    use crate::http::{events, records};
+    use crate::http::{events, metrics, records};
     use seedlog_api::ApiError;
     use serde_json::Value;
     use std::collections::BTreeSet;
@@ -147,6 +147,13 @@ mod tests {
         let answered: BTreeSet<String> =
             failures().iter().map(|failure| failure.status().as_str().to_owned()).chain(["200".to_owned()]).collect();
         assert_eq!(described, answered);
+    }
+
+    #[test]
+    fn the_metrics_are_of_the_type_that_is_described() {
+        let content = &document()["paths"]["/metrics"]["get"]["responses"]["200"]["content"];
+        let types: Vec<&String> = content.as_object().unwrap().keys().collect();
+        assert_eq!(types, [metrics::CONTENT_TYPE]);
     }
 
     #[test]

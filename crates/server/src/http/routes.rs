@@ -3,7 +3,7 @@
 use super::body::{self, NO_BODY};
 use super::failure::Failure;
 use super::query::Query;
-use super::{admin, answer, chapter_1, events, health, openapi, records, servers};
+use super::{admin, answer, chapter_1, events, health, metrics, openapi, records, servers};
 use crate::front::Stage;
 use crate::service::Service;
 use axum::extract::Request;
@@ -12,6 +12,7 @@ use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
 use seedlog_api::ApiError;
+use seedlog_raft::Tally;
 use seedlog_runtime::clock;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub enum Endpoint {
     OpenApi,
     Live,
     Ready,
+    Metrics,
 }
 
 pub static ROUTES: &[(&str, Method, Endpoint)] = &[
@@ -57,6 +59,7 @@ pub static ROUTES: &[(&str, Method, Endpoint)] = &[
     ("/v1/openapi.json", Method::GET, Endpoint::OpenApi),
     ("/livez", Method::GET, Endpoint::Live),
     ("/readyz", Method::GET, Endpoint::Ready),
+    ("/metrics", Method::GET, Endpoint::Metrics),
 ];
 
 impl Endpoint {
@@ -95,7 +98,7 @@ async fn route(stage: Stage, request: Request) -> Result<Response, Failure> {
     let endpoint = find(parts.uri.path(), &parts.method)?;
     let service = match stage {
         Stage::Serving(service) => service,
-        Stage::Starting { what, .. } => return starting(endpoint, what),
+        Stage::Starting { what, tally, .. } => return starting(endpoint, what, &tally),
     };
     let query = match endpoint.parameters() {
         Some(known) => Query::parse(parts.uri.query(), known)?,
@@ -113,11 +116,12 @@ async fn route(stage: Stage, request: Request) -> Result<Response, Failure> {
 }
 
 /// What can be said without a log.
-fn starting(endpoint: Endpoint, what: String) -> Result<Response, Failure> {
+fn starting(endpoint: Endpoint, what: String, tally: &Tally) -> Result<Response, Failure> {
     match endpoint {
         Endpoint::Live => Ok(health::live_while_starting()),
         Endpoint::Ready => Err(Failure::NotReady { reasons: vec!["STARTING"], what: Some(what) }),
         Endpoint::OpenApi => Ok(openapi::document()),
+        Endpoint::Metrics => Ok(metrics::while_starting(tally)),
         _ => Err(ApiError::Starting { what }.into()),
     }
 }
@@ -147,6 +151,7 @@ async fn call(
         Endpoint::OpenApi => Ok(openapi::document()),
         Endpoint::Live => health::live(&service),
         Endpoint::Ready => health::ready(&service),
+        Endpoint::Metrics => Ok(metrics::metrics(&service)),
     }
 }
 
