@@ -21,6 +21,7 @@ mod grpc_bytes;
 mod health;
 mod lifecycle;
 mod lines;
+mod metrics;
 mod mirror;
 mod node;
 mod read_only;

@@ -1,5 +1,6 @@
 //! `seedlog agent` without a cluster to join: it is alive, not ready, says why, and goes when it is told to.
 
+use crate::metrics::Metrics;
 use crate::node::{Answer, SOON, run, seedlog, text};
 use seedlog_runtime::rpc::channel;
 use std::io::Write as _;
@@ -90,6 +91,8 @@ async fn a_node_without_a_cluster_is_alive_and_not_ready_says_why_and_stops_when
     assert_eq!((refused.status, &refused.error()["reason"]), (503, &"STARTING".into()), "{refused:?}");
     assert!(refused.head.contains("retry-after: 1") && refused.body.contains(&wanted), "{refused:?}");
     assert_eq!(node.get("/nowhere").status, 404);
+    let seen = Metrics::of(&node.http.to_string()).expect("it is there");
+    assert_eq!([seen.get("ready"), seen.get("repairing")], [0.0, 0.0]);
 
     let addr = node.rpc.to_string();
     let mut health = HealthClient::new(channel(&addr).unwrap());

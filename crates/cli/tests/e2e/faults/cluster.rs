@@ -1,6 +1,7 @@
 //! Three agents, each a process on a host of its own.
 
 use super::network::{Cut, Host, SWITCH};
+use crate::metrics::Metrics;
 use crate::node::{must, seedlog, text};
 use seedlog_client::{Client, Options, Role, Server};
 use std::fs::File;
@@ -77,11 +78,12 @@ impl Cluster {
             File::options().create(true).append(true).open(path).unwrap()
         };
         let node = &self.nodes[number];
-        let mut command = seedlog(&["agent", "--insecure", "--http-addr", "none", "--node-name", NAMES[number]]);
+        let mut command = seedlog(&["agent", "--insecure", "--node-name", NAMES[number]]);
         command
             .arg("--data-dir")
             .arg(&node.data_dir)
             .args(["--bind-addr", &format!("{}:8401", node.host.ip), "--start-join-addrs", &joined.join(",")])
+            .args(["--http-addr", &http_addr(node.host.ip)])
             .args(["--bootstrap-expect", &NAMES.join(","), "--segment-bytes-max", self.segment_bytes_max])
             .stdout(Stdio::null())
             .stderr(out("stderr"));
@@ -163,6 +165,11 @@ impl Cluster {
         self.addresses.lock().unwrap()[number].clone()
     }
 
+    /// Once it answers.
+    pub fn metrics(&self, number: usize) -> Metrics {
+        eventually("its numbers are shown", || Metrics::of(&http_addr(self.nodes[number].host.ip)))
+    }
+
     /// As the node with this number lists them, if it answers.
     pub fn servers(&self, number: usize) -> Option<Vec<Server>> {
         let options = Options { answer_max: ANSWER_MAX, ..Options::default() };
@@ -239,6 +246,10 @@ impl Drop for Cluster {
 
 fn rpc_addr(ip: Ipv4Addr) -> String {
     format!("{ip}:8400")
+}
+
+fn http_addr(ip: Ipv4Addr) -> String {
+    format!("{ip}:8080")
 }
 
 /// Waits for a condition, and no longer than it may take.

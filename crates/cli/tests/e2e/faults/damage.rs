@@ -1,6 +1,7 @@
 //! A disk that loses what it was given.
 
-use super::cluster::eventually;
+use super::cluster::{Cluster, eventually};
+use super::network::Cut;
 use super::trial::{STEADY, Shape, Trial, trial_of};
 use crate::node::must;
 use serde_json::Value;
@@ -55,10 +56,28 @@ fn lose_the_segment(store: &Path) {
     }
 }
 
-/// The node goes, its disk loses something, and it comes back: whole, with nobody's help but the others'.
-fn heals(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
+/// What the others of a node have given away for repairs.
+fn lent(cluster: &Cluster, than: usize) -> f64 {
+    cluster.others(than).iter().map(|number| cluster.metrics(*number).get("lent_entries_total")).sum()
+}
+
+/// Of a node that has all again, and knows it.
+fn nothing_ails(cluster: &Cluster, number: usize) {
+    eventually("nothing is lost any more", || {
+        let seen = cluster.metrics(number);
+        let bad = ["ailing", "ailing_seconds", "marked", "repairing", "heal_given_up_total"];
+        (seen.get("ready") == 1.0 && bad.iter().all(|name| seen.get(name) == 0.0)).then_some(())
+    });
+    // A disk that loses what it has synced leaves traces here.
+    assert_eq!(cluster.metrics(number).get("lost_without_a_trace_entries_total"), 0.0);
+}
+
+/// The node goes, its disk loses something, and it comes back: whole, with nobody's help but the others'. Returns how many
+/// entries it was given.
+fn heals(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) -> f64 {
     let dir = trial.cluster.group_dir(number);
     eventually("some segments are closed", || closed(&dir));
+    let lent_before = lent(&trial.cluster, number);
     trial.cluster.kill(number);
     let killed = Instant::now();
     let stores = closed(&dir).unwrap();
@@ -67,6 +86,33 @@ fn heals(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
     trial.resumes(killed, what);
     trial.cluster.votes(number);
     assert!(stores.iter().all(|store| store.exists()), "{what}: {stores:?}");
+    nothing_ails(&trial.cluster, number);
+    let repaired = trial.cluster.metrics(number).get("repaired_entries_total");
+    let lent = lent(&trial.cluster, number) - lent_before;
+    eprintln!("{what}: {repaired} entries were given to it");
+    // What was given may not have arrived, and is given again then.
+    assert!(lent >= repaired && (lent > 0.0) == (repaired > 0.0), "{what}: {lent} lent, {repaired} repaired");
+    trial.some_more();
+    repaired
+}
+
+/// As above, and it reaches nobody at first: it says that it repairs its log, to who asks.
+fn waits_to_heal(trial: &mut Trial, number: usize, what: &str) {
+    let dir = trial.cluster.group_dir(number);
+    eventually("some segments are closed", || closed(&dir));
+    trial.cluster.kill(number);
+    closed(&dir).unwrap().iter().for_each(|store| flip(store));
+    trial.cluster.cut_off(number, Cut::Both);
+    trial.cluster.start(number);
+    eventually("it repairs its log", || (trial.cluster.metrics(number).get("repairing") == 1.0).then_some(()));
+    let seen = trial.cluster.metrics(number);
+    assert_eq!([seen.get("ready"), seen.get("repaired_entries_total")], [0.0, 0.0], "{what}: {seen:?}");
+    let mended = Instant::now();
+    trial.cluster.mend(number);
+    trial.resumes(mended, what);
+    trial.cluster.votes(number);
+    nothing_ails(&trial.cluster, number);
+    assert!(trial.cluster.metrics(number).get("repaired_entries_total") > 0.0, "{what}");
     trial.some_more();
 }
 
@@ -90,6 +136,7 @@ fn heals_the_end(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str
     trial.resumes(killed, what);
     trial.cluster.votes(number);
     eventually("nothing is owed any more", || (!dir.join("mark").exists()).then_some(()));
+    nothing_ails(&trial.cluster, number);
     trial.some_more();
 }
 
@@ -97,6 +144,7 @@ fn heals_the_end(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str
 fn heals_in_use(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
     let dir = trial.cluster.group_dir(number);
     let stores = eventually("some segments are closed", || closed(&dir));
+    let (before, lent_before) = (trial.cluster.metrics(number), lent(&trial.cluster, number));
     stores.iter().for_each(|store| damage(store));
     let scrub = || {
         let scrubbed = must(&["scrub", "--output", "json", "--addr", &trial.cluster.address(number)], b"");
@@ -105,6 +153,17 @@ fn heals_in_use(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str)
     let found = scrub();
     assert_eq!([&found["damaged_segments"], &found["healed_segments"]], [2, 2], "{what}: {found}");
     assert_eq!(scrub()["damaged_segments"], 0, "{what}");
+    nothing_ails(&trial.cluster, number);
+    let after = trial.cluster.metrics(number);
+    let rose = |name: &str| after.get(name) - before.get(name);
+    let (healed, lent) = (rose("healed_entries_total"), lent(&trial.cluster, number) - lent_before);
+    eprintln!("{what}: {healed} entries were given to it");
+    assert_eq!(rose("healed_segments_total"), 2.0, "{what}: {before:?} {after:?}");
+    assert!(healed > 0.0 && lent >= healed, "{what}: {lent} lent, {before:?} {after:?}");
+    // The node's own scrub may have come by, too.
+    assert!(rose("scrub_damaged_segments_total") >= 2.0 && rose("scrub_passes_total") >= 2.0, "{what}: {after:?}");
+    assert!(rose("scrubbed_bytes_total") > 0.0, "{what}: {after:?}");
+    assert_eq!(rose("repaired_entries_total"), 0.0, "that is of a start: {what}: {after:?}");
     trial.some_more();
 }
 
@@ -114,12 +173,16 @@ fn what_one_node_of_three_has_lost_is_healed_under_load_and_all_logs_are_the_sam
     trial_of(&SMALL_SEGMENTS, |trial| {
         let leader = trial.cluster.leader();
         let [one, other] = trial.cluster.others(leader);
-        heals(trial, one, flip, "kill -9 of a follower, some of whose bytes flip");
-        heals(trial, other, shorten, "kill -9 of a follower, two of whose stores are cut");
+        assert!(heals(trial, one, flip, "kill -9 of a follower, some of whose bytes flip") > 0.0);
+        assert!(heals(trial, other, shorten, "kill -9 of a follower, two of whose stores are cut") > 0.0);
         let leader = trial.cluster.leader();
-        heals(trial, leader, lose_the_segment, "kill -9 of the leader, two of whose segments vanish");
+        assert!(heals(trial, leader, lose_the_segment, "kill -9 of the leader, two of whose segments vanish") > 0.0);
         let leader = trial.cluster.leader();
-        heals(trial, leader, lose_the_index, "kill -9 of the leader, two of whose indexes vanish");
+        // What they say is in the stores, too.
+        assert_eq!(heals(trial, leader, lose_the_index, "kill -9 of the leader, two of whose indexes vanish"), 0.0);
+        let leader = trial.cluster.leader();
+        let [one, _] = trial.cluster.others(leader);
+        waits_to_heal(trial, one, "kill -9 of a follower, some of whose bytes flip, and that reaches nobody at first");
         let leader = trial.cluster.leader();
         let [one, _] = trial.cluster.others(leader);
         heals_the_end(trial, one, lose_the_store, "kill -9 of a follower, whose newest store vanishes");
