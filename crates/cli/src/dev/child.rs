@@ -8,6 +8,10 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus, Stdio};
 use tokio::sync::mpsc::UnboundedSender;
 
+/// How many threads tokio's runtime has for tasks. Each would have as many as the machine has processors, and they would
+/// spend their time waking each other.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
+
 /// What a child did.
 pub enum Event {
     /// One more serves and knows a leader.
@@ -23,9 +27,11 @@ pub struct Child {
 
 impl Child {
     /// Must be called from the main thread: when the thread that starts a child ends, the child is told to.
+    /// `processors` are how many it is to keep busy.
     pub fn start(
         number: usize,
         place: &Place,
+        processors: usize,
         log: Option<&str>,
         events: UnboundedSender<Event>,
     ) -> Result<Child, Failure> {
@@ -37,6 +43,9 @@ impl Child {
             if name.starts_with("SEEDLOG_") && name != "SEEDLOG_LOG" {
                 command.env_remove(name);
             }
+        }
+        if std::env::var_os(THREADS).is_none() {
+            command.env(THREADS, processors.to_string());
         }
         command.args(place.arguments()).args(["--output", "json"]);
         if let Some(log) = log {

@@ -106,8 +106,10 @@ pub async fn run(
     let Places(places) = places;
     let (sender, events) = mpsc::unbounded_channel();
     let mut cluster = Cluster { places, children: Vec::new(), events };
+    let all_processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = (all_processors / places.len()).max(1);
     for (number, place) in places.iter().enumerate() {
-        cluster.children.push(Child::start(number, place, log, sender.clone())?);
+        cluster.children.push(Child::start(number, place, processors, log, sender.clone())?);
     }
     let ended = seedlog_runtime::select! {
         () = signals.next() => Ok(()),
