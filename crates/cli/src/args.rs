@@ -107,10 +107,11 @@ pub enum Command {
 With --output json the ready line on stdout is an object with rpc_addr, http_addr, data_dir and pid.
 SIGINT and SIGTERM stop it gracefully: what is in flight is finished and synced.
 
-With --nodes each node is a process of its own, node-1, node-2 and so on, with a directory of that name. The
-next one's gRPC port is 10 higher, its HTTP port 1 higher; gossip is at the port after gRPC's. The ready line
-then has nodes (each with name, rpc_addr, http_addr, data_dir and pid), leader, data_dir and pid. A node that
-is killed or asked to stop leaves the others running; one that fails ends them all.
+With --nodes each node is a process of its own, node-1, node-2 and so on, with a directory of that name and its
+share of the processors (TOKIO_WORKER_THREADS, unless that is set here). The next one's gRPC port is 10 higher,
+its HTTP port 1 higher; gossip is at the port after gRPC's. The ready line then has nodes (each with name,
+rpc_addr, http_addr, data_dir and pid), leader, data_dir and pid. A node that is killed or asked to stop leaves
+the others running; one that fails ends them all.
 
 Examples:
   seedlog dev                                 in a temporary directory

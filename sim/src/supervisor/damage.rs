@@ -182,3 +182,12 @@ fn damage(disk: &SimDisk, store: &Path, what: Damage, rng: &mut ChaCha12Rng) -> 
         }
     }
 }
+
+pub(super) fn first_store(disk: &SimDisk) -> Option<PathBuf> {
+    disk.paths().into_iter().find(|path| is_store(path, Path::new(GROUP_DIR)))
+}
+
+pub(super) fn newest_store(disk: &SimDisk) -> Option<PathBuf> {
+    // Their names are numbers of the same width.
+    disk.paths().into_iter().rfind(|path| is_store(path, Path::new(GROUP_DIR)))
+}

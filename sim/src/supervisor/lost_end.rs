@@ -1,15 +1,13 @@
 //! A follower whose disk loses the end of its log, which it and the leader had acknowledged and others had not; and which
 //! hears only those others when it comes back. With its vote one of them would lead, and what was acked would be gone.
 
-use super::damage::{GROUP_DIR, SEE_HEALED_MS, is_store};
+use super::damage::{SEE_HEALED_MS, newest_store};
 use super::{Action, Supervisor};
 use crate::links::{Link, between, both_ways};
 use crate::workload;
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
-use seedlog_runtime::disk::SimDisk;
 use seedlog_runtime::rng::keyed;
-use std::path::{Path, PathBuf};
 
 /// What the leader's own clients say to it that some do not hear.
 const LAST_WORDS_BYTES: usize = 2 << 10;
@@ -92,13 +90,4 @@ impl Supervisor {
         bytes.iter_mut().take(HEADER).for_each(|byte| *byte = rng.random());
         disk.tamper(&store, bytes)
     }
-}
-
-pub(super) fn first_store(disk: &SimDisk) -> Option<PathBuf> {
-    disk.paths().into_iter().find(|path| is_store(path, Path::new(GROUP_DIR)))
-}
-
-pub(super) fn newest_store(disk: &SimDisk) -> Option<PathBuf> {
-    // Their names are numbers of the same width.
-    disk.paths().into_iter().rfind(|path| is_store(path, Path::new(GROUP_DIR)))
 }

@@ -5,8 +5,7 @@
 //! Nobody can do anything about the vote that it may give before it is told. So it happens only where enough others have all
 //! that it loses, and that is committed.
 
-use super::damage::{GROUP_DIR, SEE_HEALED_MS, is_store};
-use super::lost_end::{first_store, newest_store};
+use super::damage::{GROUP_DIR, SEE_HEALED_MS, first_store, is_store, newest_store};
 use super::{Action, Supervisor, Version};
 use crate::machine::Machine;
 use crate::plan::Damage;
@@ -154,9 +153,8 @@ fn is_of_the_log(path: &Path) -> bool {
 /// What was there still is; and it has voted for nobody meanwhile, and trimmed nothing.
 fn only_the_log_grew(disk: &SimDisk, earlier: &BTreeMap<PathBuf, Vec<u8>>) -> bool {
     let now = files(disk);
-    let of_the_log = |path: &PathBuf| is_of_the_log(path);
     let same = |path: &PathBuf| now.get(path) == earlier.get(path);
-    earlier.keys().all(|path| now.contains_key(path)) && now.keys().all(|path| of_the_log(path) || same(path))
+    earlier.keys().all(|path| now.contains_key(path)) && now.keys().all(|path| is_of_the_log(path) || same(path))
 }
 
 fn go_back(disk: &SimDisk, earlier: BTreeMap<PathBuf, Vec<u8>>) {

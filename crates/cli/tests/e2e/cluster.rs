@@ -109,6 +109,12 @@ impl Cluster {
         answered["record"]["value"].as_str().unwrap().to_owned()
     }
 
+    /// What the node was told of how many threads to have.
+    fn threads(&self, number: usize) -> Option<String> {
+        let environment = std::fs::read(format!("/proc/{}/environ", self.pid(number))).unwrap();
+        text(&environment).split('\0').find_map(|set| set.strip_prefix("TOKIO_WORKER_THREADS=")).map(str::to_owned)
+    }
+
     /// SIGTERM, and the exit code.
     fn terminate(&mut self) -> Option<i32> {
         signal("-TERM", &self.child.id().to_string());
@@ -129,6 +135,12 @@ impl Drop for Cluster {
             eprintln!("--- the cluster's stderr:\n{}", self.stderr());
         }
     }
+}
+
+/// Of one node of three, unless whoever runs the tests has said.
+fn share_of_processors() -> Option<String> {
+    let share = std::thread::available_parallelism().unwrap().get() / 3;
+    std::env::var("TOKIO_WORKER_THREADS").ok().or_else(|| Some(share.max(1).to_string()))
 }
 
 fn signal(signal: &str, pid: &str) {
@@ -155,6 +167,7 @@ fn three_nodes_are_one_log_and_writes_go_on_when_the_leader_is_killed() {
     let mut cluster = Cluster::start(&[]);
     let dir = PathBuf::from(cluster.ready["data_dir"].as_str().unwrap());
     for number in 0..3 {
+        assert_eq!(cluster.threads(number), share_of_processors());
         assert_eq!(cluster.produce(number, ["YQ==", "Yg==", "Yw=="][number]), Some(number as u64));
         assert_eq!(cluster.consume((number + 1) % 3, number as u64), ["YQ==", "Yg==", "Yw=="][number]);
     }
