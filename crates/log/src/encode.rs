@@ -4,7 +4,9 @@ use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::error::WriteError;
 use crate::index::Row;
-use crate::layout::{BATCH_HEADER_BYTES, BatchHeader, FrameHeader, PAYLOAD_BYTES_MAX, crc32c, padded};
+use crate::layout::{
+    BATCH_HEADER_BYTES, BatchHeader, FRAME_HEADER_BYTES, FrameHeader, PAYLOAD_BYTES_MAX, crc32c, padded,
+};
 
 /// Where a batch goes, and what its header says.
 pub(crate) struct Place {
@@ -27,7 +29,9 @@ pub(crate) fn batch(
 ) -> Result<(Vec<u8>, Vec<Row>), WriteError> {
     let first_index = fold.next_index();
     let mut rows = Vec::with_capacity(entries.len());
-    let mut bytes = vec![0; BATCH_HEADER_BYTES];
+    let frames = entries.iter().map(|entry| FRAME_HEADER_BYTES + padded(entry.payload.len()));
+    let mut bytes = Vec::with_capacity(BATCH_HEADER_BYTES + frames.sum::<usize>());
+    bytes.resize(BATCH_HEADER_BYTES, 0);
     for entry in entries {
         let follows = entry.id.index == fold.next_index() && fold.last.is_none_or(|l| l.term <= entry.id.term);
         if !follows {

@@ -50,6 +50,11 @@ impl Node {
     /// Who leads, once that is somebody else than `tried`, who did not take the call; or the same again, a
     /// heartbeat later: a leader takes nothing before a majority has confirmed it, nor while it has lost one.
     pub(crate) async fn leader_but(&self, tried: Option<&Leading>, deadline: Instant) -> Leading {
+        if tried.is_none()
+            && let now @ (Leading::Here | Leading::There(_)) = self.leader_now()
+        {
+            return now;
+        }
         let mut seen = self.raft().server_metrics();
         let again = clock::now() + self.config().heartbeat;
         let known = async {
