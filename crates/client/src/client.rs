@@ -25,7 +25,7 @@ pub(crate) type Admin = AdminClient<Channel>;
 pub struct Options {
     /// How long an answer may take, from the call on (in a produce stream: from the answer before).
     pub answer_max: Duration,
-    /// Requests of a produce stream sent and not answered yet.
+    /// Requests of a produce stream sent and not answered yet; what the server does not take in yet is in memory.
     pub in_flight_max: usize,
     /// A produce stream goes on after a request that failed, and its result says so. Otherwise the stream
     /// ends there and nothing after it is taken in: what is written is a prefix of what was sent.

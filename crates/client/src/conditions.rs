@@ -2,6 +2,34 @@ use crate::error::Error;
 use seedlog_api::v1::ProduceRequest;
 
 /// On what conditions records are appended. None by default.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let config = seedlog_agent::Config::new(dir.path().into(), ([127, 0, 0, 1], 0).into());
+/// # let node = seedlog_agent::Agent::start(config, std::sync::Arc::new(seedlog_runtime::disk::RealDisk)).await?;
+/// # let address = node.rpc_addr().to_string();
+/// use seedlog_client::{ApiError, Cluster, Conditions, Error, ProducerSequence, Record};
+///
+/// let cluster = Cluster::connect([&address])?;
+/// let record = |value: &'static str| vec![Record { value: value.into(), ..Record::default() }];
+///
+/// // Of two that saw the log end at the same offset, one appends there.
+/// let only_here = Conditions { expected_offset: Some(cluster.next_offset().await?), ..Conditions::default() };
+/// cluster.produce_if(record("first"), &only_here).await?;
+/// let refused = cluster.produce_if(record("second"), &only_here).await;
+/// assert!(matches!(refused, Err(Error::Server(ApiError::ExpectedOffset { expected: 0, next: 1 }))));
+///
+/// // Sent twice, and in the log once.
+/// let producer = Some(ProducerSequence { id: "example".to_owned(), sequence: 0, gap_allowed: false });
+/// let once = Conditions { producer, ..Conditions::default() };
+/// assert!(!cluster.produce_if(record("once"), &once).await?.repeated);
+/// assert!(cluster.produce_if(record("once"), &once).await?.repeated);
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conditions {
     /// Exactly once: the same records with the same sequence again are answered as the first time.

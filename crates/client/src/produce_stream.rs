@@ -48,14 +48,12 @@ pub struct ProduceResults {
 
 type Received = Result<Option<ProduceResponse>, Status>;
 
-/// Requests that wait for the transport, which takes all that are there at once: with one at a time each would be a write
-/// to the socket of its own. They count as in flight.
-const QUEUED_MAX: usize = 64;
-
 /// The three ends of a stream to be opened: what sends, what goes out, and what waits for answers.
 pub(crate) fn requests(options: &Options) -> (ProduceSender, ReceiverStream<ProduceRequest>, Unanswered) {
     let in_flight_max = u32::try_from(options.in_flight_max.max(1)).unwrap_or(u32::MAX);
-    let (requests, requested) = mpsc::channel(QUEUED_MAX.min(in_flight_max as usize));
+    // The transport takes all that are there at once: with one at a time each would be a write to the socket of its own. Whoever
+    // has a permit has a place here, too.
+    let (requests, requested) = mpsc::channel(in_flight_max as usize);
     let (sent, sent_in_order) = mpsc::unbounded_channel();
     let window = Arc::new(Semaphore::new(in_flight_max as usize));
     let succeeded = Arc::new(AtomicBool::new(false));

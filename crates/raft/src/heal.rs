@@ -154,10 +154,7 @@ impl Healing {
             for mut case in std::mem::take(&mut cases) {
                 let answer = match self.attempt(&mut case, &fold).await {
                     Attempt::Healed => Ok(()),
-                    Attempt::Never(why) => {
-                        self.seen.healed.send_modify(|healed| healed.given_up += 1);
-                        Err(why)
-                    }
+                    Attempt::Never(why) => Err(why),
                     Attempt::Waits(why) => {
                         if case.said != why {
                             tracing::warn!("{why}");
@@ -238,10 +235,12 @@ impl Healing {
                 match self.fetch(&asked, &others, case).await {
                     Ok(entries) => case.copies.extend(entries.into_iter().map(|entry| (entry.id.index, entry))),
                     Err(_) if others.is_empty() => {
+                        self.gave_up();
                         return Attempt::Never(format!("{about}; there is no other node to have them from"));
                     }
                     Err(said) if case.trimmed.is_some_and(|since| since.elapsed() > TRIMMED_MAX) => {
                         self.lost = true;
+                        self.gave_up();
                         let why = format!("{about}{said}; it will start without them");
                         // If it led, it has had the time to hand over.
                         self.parts.stop.fail(&why);
@@ -276,6 +275,10 @@ impl Healing {
                 Attempt::Waits(format!("{damaged}, and cannot be written anew: {error}"))
             }
         }
+    }
+
+    fn gave_up(&self) {
+        self.seen.healed.send_modify(|healed| healed.given_up += 1);
     }
 
     /// Should the node go down before it is whole again, a start has to look there.

@@ -33,7 +33,12 @@ impl Metrics {
 
     /// `name` is without what all names begin with.
     pub fn get(&self, name: &str) -> f64 {
-        *self.0.get(&format!("seedlog_{name}")).unwrap_or_else(|| panic!("no {name}: {self:#?}"))
+        self.find(name).unwrap_or_else(|| panic!("no {name}: {self:#?}"))
+    }
+
+    /// None as long as the node does not know.
+    pub fn find(&self, name: &str) -> Option<f64> {
+        self.0.get(&format!("seedlog_{name}")).copied()
     }
 }
 

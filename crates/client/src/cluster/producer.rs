@@ -78,6 +78,30 @@ impl Default for ProducerOptions {
 /// ([`ProducerOptions::past_failures`]).
 ///
 /// Dropped, it still sends what it was given.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let config = seedlog_agent::Config::new(dir.path().into(), ([127, 0, 0, 1], 0).into());
+/// # let node = seedlog_agent::Agent::start(config, std::sync::Arc::new(seedlog_runtime::disk::RealDisk)).await?;
+/// # let address = node.rpc_addr().to_string();
+/// use seedlog_client::{Cluster, ProducerOptions, Record};
+///
+/// let producer = Cluster::connect([&address])?.producer(ProducerOptions::default());
+/// let mut on_their_way = Vec::new();
+/// for number in 0..1000 {
+///     let record = Record { value: number.to_string().into(), ..Record::default() };
+///     // Waits for room, not for the log.
+///     on_their_way.push(producer.send(record).await?);
+/// }
+/// for (offset, delivery) in (0..).zip(on_their_way) {
+///     assert_eq!(delivery.await?.offset, offset);
+/// }
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Producer {
     shared: Arc<Shared>,

@@ -12,6 +12,26 @@ use std::time::Duration;
 
 /// The records of a cluster's log in order, the ones to come included, each once: where one server's stream ends,
 /// another one's goes on from the next offset.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let config = seedlog_agent::Config::new(dir.path().into(), ([127, 0, 0, 1], 0).into());
+/// # let node = seedlog_agent::Agent::start(config, std::sync::Arc::new(seedlog_runtime::disk::RealDisk)).await?;
+/// # let address = node.rpc_addr().to_string();
+/// use seedlog_client::{Cluster, Record, Start};
+///
+/// let cluster = Cluster::connect([&address])?;
+/// let mut tail = cluster.tail(Start::Earliest);
+/// for value in ["one", "two"] {
+///     cluster.produce(vec![Record { value: value.into(), ..Record::default() }]).await?;
+///     assert_eq!(tail.next().await?.value, value);
+/// }
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ClusterTail {
     cluster: Cluster,

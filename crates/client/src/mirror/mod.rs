@@ -90,6 +90,32 @@ pub enum News {
 }
 
 /// A mirror of one cluster's log in another's. See the [module](self).
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let config = seedlog_agent::Config::new(dir.path().into(), ([127, 0, 0, 1], 0).into());
+/// # let node = seedlog_agent::Agent::start(config, std::sync::Arc::new(seedlog_runtime::disk::RealDisk)).await?;
+/// # let other_dir = tempfile::tempdir()?;
+/// # let config = seedlog_agent::Config::new(other_dir.path().into(), ([127, 0, 0, 1], 0).into());
+/// # let other = seedlog_agent::Agent::start(config, std::sync::Arc::new(seedlog_runtime::disk::RealDisk)).await?;
+/// # let (from, to) = (node.rpc_addr().to_string(), other.rpc_addr().to_string());
+/// use seedlog_client::mirror::{Mirror, MirrorOptions};
+/// use seedlog_client::{Cluster, Record};
+///
+/// let (source, destination) = (Cluster::connect([&from])?, Cluster::connect([&to])?);
+/// source.produce(vec![Record { value: "hello".into(), ..Record::default() }]).await?;
+/// let options = MirrorOptions { ends_at_end: true, ..MirrorOptions::default() };
+/// let mirror = Mirror::new(source, destination.clone(), options);
+/// mirror.run(|news| eprintln!("{news:?}")).await?;
+/// assert_eq!(mirror.progress().lag(), Some(0));
+/// assert_eq!(destination.consume(0).await?.value, "hello");
+/// # other.shutdown().await;
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Mirror {
     source: Cluster,

@@ -25,7 +25,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn metrics(service: &Service) -> Response {
     let (node, status) = (service.node(), service.node().status());
     let (node_id, cluster_id) = (shown_id(status.node_id), format!("{:032x}", service.cluster_id()));
-    let mut page = Page::of(&[("version", VERSION), ("node_id", &node_id), ("cluster_id", &cluster_id)]);
+    let mut page = Page::new();
+    page.info("node", "Which node this is", &[("node_id", &node_id), ("cluster_id", &cluster_id)]);
     page.ready(health::not_ready(service).is_empty());
     page.place(&status);
     page.loss(node);
@@ -35,7 +36,7 @@ pub fn metrics(service: &Service) -> Response {
 
 /// Of one whose log is not open yet, and may have to be repaired first.
 pub fn while_starting(tally: &Tally) -> Response {
-    let mut page = Page::of(&[("version", VERSION)]);
+    let mut page = Page::new();
     page.ready(false);
     page.tallied(&tally.now());
     page.response()
@@ -46,12 +47,15 @@ struct Page {
 }
 
 impl Page {
-    fn of(labels: &[(&'static str, &str)]) -> Page {
-        let mut registry = Registry::with_prefix("seedlog");
-        let labels: Vec<(&'static str, String)> =
-            labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        registry.register("node", "Which node this is, and what runs there", Info::new(labels));
-        Page { registry }
+    fn new() -> Page {
+        let mut page = Page { registry: Registry::with_prefix("seedlog") };
+        page.info("build", "What runs here", &[("version", VERSION)]);
+        page
+    }
+
+    fn info(&mut self, name: &str, help: &str, labels: &[(&'static str, &str)]) {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.registry.register(name, help, Info::new(labels));
     }
 
     fn ready(&mut self, is_ready: bool) {
@@ -75,27 +79,28 @@ impl Page {
         self.counter("healed_entries", "Entries that others gave for damaged segments while it ran", entries);
         self.counter(
             "heal_given_up",
-            "Tries to make something whole again that nobody has; it stays damaged",
+            "Tries to have back what is lost that found that nobody has it; each try counts",
             given_up,
         );
         let ailing = node.ailing();
         self.flag(
             "ailing",
-            "Whether something is lost that others may have and that is not back yet",
+            "Whether something is lost that others may have and that a first try did not bring back",
             ailing.is_some(),
         );
         let since = ailing.unwrap_or(Duration::ZERO).as_secs_f64();
-        self.seconds("ailing", "For how long something has been lost that is not back yet; 0: nothing is", since);
+        self.seconds("ailing", "Since when that is so; 0: it is not", since);
         let marked =
             "Whether it has lost the end of its log, and gives no votes until it has all that it may have acknowledged";
         self.flag("marked", marked, node.is_marked());
-        let lost = "Entries that it had acknowledged and that its disk has lost without a trace, as leaders told it";
+        let lost =
+            "Entries that it had acknowledged and that its disk has lost without a trace, as leaders told it, at least";
         self.counter("lost_without_a_trace_entries", lost, node.lost_without_a_trace());
     }
 
     fn tallied(&mut self, tallied: &Tallied) {
         self.flag("repairing", "Whether it starts, and repairs its log before it serves", tallied.is_repairing);
-        let repaired = "Entries that others gave to repair the log at the start; 0: no need";
+        let repaired = "Entries that others gave to repair the log at the start, used or not";
         self.counter("repaired_entries", repaired, tallied.repaired_entries);
         self.counter("lent_entries", "Entries that it gave to others for their repair", tallied.lent_entries);
         let scrubbed = "Bytes of the log that scrubs have read and that are what was written";
@@ -161,7 +166,7 @@ mod tests {
     use std::sync::Arc;
 
     const FROM_THE_START_ON: [(&str, &str); 8] = [
-        ("seedlog_node", "info"),
+        ("seedlog_build", "info"),
         ("seedlog_ready", "gauge"),
         ("seedlog_repairing", "gauge"),
         ("seedlog_repaired_entries", "counter"),
@@ -170,7 +175,8 @@ mod tests {
         ("seedlog_scrub_passes", "counter"),
         ("seedlog_scrub_damaged_segments", "counter"),
     ];
-    const WITH_A_LOG: [(&str, &str); 14] = [
+    const WITH_A_LOG: [(&str, &str); 15] = [
+        ("seedlog_node", "info"),
         ("seedlog_is_leader", "gauge"),
         ("seedlog_term", "gauge"),
         ("seedlog_last_index", "gauge"),
@@ -194,10 +200,14 @@ mod tests {
 
     /// A node with one record, whose log nobody reads but the test.
     async fn serving() -> Service {
-        let disk = SimDisk::new(1);
+        serving_from(&SimDisk::new(1)).await
+    }
+
+    async fn serving_from(disk: &SimDisk) -> Service {
         disk.create_dir_all("/groups/0".as_ref()).unwrap();
-        let config = NodeConfig { scrub_bytes_per_s: 0, ..NodeConfig::new(0xA, 0xC, "127.0.0.1:8400") };
-        let node = Node::start(Arc::new(disk), "/groups/0".into(), config).await.unwrap();
+        let mut config = NodeConfig { scrub_bytes_per_s: 0, ..NodeConfig::new(0xA, 0xC, "127.0.0.1:8400") };
+        config.log.segment_bytes_max = 4096;
+        let node = Node::start(Arc::new(disk.clone()), "/groups/0".into(), config).await.unwrap();
         node.ready().await.unwrap();
         node.produce(vec!["a record".into()]).await.unwrap();
         let (rpc_addr, stopping) = ("127.0.0.1:8400".to_owned(), Stopping::default());
@@ -245,8 +255,8 @@ mod tests {
     async fn a_node_that_starts_says_that_it_is_not_ready_and_what_it_counts_already() {
         let text = scrape(starting()).await;
         check(&text, &FROM_THE_START_ON);
-        assert!(text.contains(&format!("seedlog_node_info{{version=\"{VERSION}\"}} 1\n")), "{text}");
-        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("seedlog_node_info"));
+        assert!(text.contains(&format!("seedlog_build_info{{version=\"{VERSION}\"}} 1\n")), "{text}");
+        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("seedlog_build_info"));
         samples.for_each(|line| assert_eq!(line.split_once(' ').unwrap().1.parse(), Ok(0.0), "{line}"));
     }
 
@@ -255,7 +265,7 @@ mod tests {
         let service = serving().await;
         let text = scrape(Stage::Serving(service.clone())).await;
         check(&text, &[&FROM_THE_START_ON[..], &WITH_A_LOG[..]].concat());
-        let labels = format!("version=\"{VERSION}\",node_id=\"{:016x}\",cluster_id=\"{:032x}\"", 0xA, 0xC);
+        let labels = format!("node_id=\"{:016x}\",cluster_id=\"{:032x}\"", 0xA, 0xC);
         assert!(text.contains(&format!("seedlog_node_info{{{labels}}} 1\n")), "{text}");
         let status = service.node().status();
         let wanted = [
@@ -276,6 +286,29 @@ mod tests {
         }
         service.stopping().set();
         assert_eq!(value(&scrape(Stage::Serving(service.clone())).await, "seedlog_ready"), 0.0);
+        service.node().shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_where_nobody_else_has_it_counts_at_each_try() {
+        let disk = SimDisk::new(1);
+        let service = serving_from(&disk).await;
+        for _ in 0..3 {
+            service.node().produce(vec![vec![0; 3000].into()]).await.unwrap();
+        }
+        let stores = disk.paths().into_iter().filter(|path| path.extension().is_some_and(|it| it == "store"));
+        let first = stores.min().unwrap();
+        let mut bytes = disk.cached_bytes(&first).unwrap();
+        bytes[2000] ^= 1;
+        assert!(disk.tamper(&first, bytes));
+        for tries in 1..3 {
+            let (scrubbed, lost) = service.node().scrub(|_| {}).await.unwrap();
+            assert_eq!((scrubbed.damaged, scrubbed.healed, lost.len()), (1, 0, 1), "{lost:?}");
+            let text = scrape(Stage::Serving(service.clone())).await;
+            assert_eq!(value(&text, "seedlog_scrub_damaged_segments_total"), f64::from(tries));
+            assert!(value(&text, "seedlog_heal_given_up_total") >= f64::from(tries), "{text}");
+            assert_eq!(value(&text, "seedlog_healed_segments_total"), 0.0);
+        }
         service.node().shutdown().await;
     }
 

@@ -3,7 +3,7 @@
 use super::network::{Cut, Host, SWITCH};
 use crate::metrics::Metrics;
 use crate::node::{must, seedlog, text};
-use seedlog_client::{Client, Options, Role, Server};
+use seedlog_client::{Client, Options, Role, Server, Start};
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -168,6 +168,15 @@ impl Cluster {
     /// Once it answers.
     pub fn metrics(&self, number: usize) -> Metrics {
         eventually("its numbers are shown", || Metrics::of(&http_addr(self.nodes[number].host.ip)))
+    }
+
+    /// Reads all that the node has, from the first record to the first failure.
+    pub fn read_through(&self, number: usize) {
+        let address = self.address(number);
+        drop(self.runtime.spawn(async move {
+            let mut tail = Client::connect(&address).unwrap().consume_stream(Start::Offset(0)).await.unwrap();
+            while tail.next().await.is_some_and(|record| record.is_ok()) {}
+        }));
     }
 
     /// As the node with this number lists them, if it answers.

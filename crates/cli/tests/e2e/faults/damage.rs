@@ -125,15 +125,19 @@ fn lose_the_header(store: &Path) {
     file.write_all_at(&[0x55; 64], 0).unwrap();
 }
 
-/// As above, and nobody can say where the log ended: it votes when it has all that it may have acknowledged.
+/// As above, and nobody can say where the log ended: it votes when it has all that it may have acknowledged, and until it
+/// reaches somebody it says that it does not.
 fn heals_the_end(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str) {
     let dir = trial.cluster.group_dir(number);
     eventually("some segments are closed", || closed(&dir));
     trial.cluster.kill(number);
     let killed = Instant::now();
     damage(&stores(&dir).pop().unwrap());
+    trial.cluster.cut_off(number, Cut::Both);
     trial.cluster.start(number);
     trial.resumes(killed, what);
+    eventually("it is marked", || (trial.cluster.metrics(number).find("marked") == Some(1.0)).then_some(()));
+    trial.cluster.mend(number);
     trial.cluster.votes(number);
     eventually("nothing is owed any more", || (!dir.join("mark").exists()).then_some(()));
     nothing_ails(&trial.cluster, number);
@@ -167,6 +171,26 @@ fn heals_in_use(trial: &mut Trial, number: usize, damage: fn(&Path), what: &str)
     trial.some_more();
 }
 
+/// As above, and it reaches nobody at first: it shows that something is lost, and for how long.
+fn waits_to_heal_in_use(trial: &mut Trial, number: usize, what: &str) {
+    let dir = trial.cluster.group_dir(number);
+    let stores = eventually("some segments are closed", || closed(&dir));
+    trial.cluster.cut_off(number, Cut::Both);
+    stores.iter().for_each(|store| flip(store));
+    // It is not scrubbed where nobody leads.
+    trial.cluster.read_through(number);
+    eventually("it shows what is lost", || {
+        let seen = trial.cluster.metrics(number);
+        (seen.get("ailing") == 1.0 && seen.get("ailing_seconds") > 0.0).then_some(())
+    });
+    let mended = Instant::now();
+    trial.cluster.mend(number);
+    trial.resumes(mended, what);
+    trial.cluster.votes(number);
+    nothing_ails(&trial.cluster, number);
+    trial.some_more();
+}
+
 #[test]
 #[ignore = "makes network namespaces: ci/e2e runs it, as root"]
 fn what_one_node_of_three_has_lost_is_healed_under_load_and_all_logs_are_the_same() {
@@ -193,5 +217,8 @@ fn what_one_node_of_three_has_lost_is_healed_under_load_and_all_logs_are_the_sam
         heals_in_use(trial, one, flip, "bytes of a follower flip while it runs");
         heals_in_use(trial, other, lose_the_segment, "two segments of a follower vanish while it runs");
         heals_in_use(trial, leader, shorten, "two stores of the leader are cut while it leads");
+        let leader = trial.cluster.leader();
+        let [one, _] = trial.cluster.others(leader);
+        waits_to_heal_in_use(trial, one, "bytes of a follower flip while it reaches nobody");
     });
 }
